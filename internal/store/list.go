@@ -1,0 +1,181 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"nvr/internal/media"
+	"nvr/internal/store/index"
+	"nvr/internal/store/pool"
+)
+
+// Query chooses what List tells.
+type Query struct {
+	Camera string     // id; empty: all
+	Span   media.Span // the zero value: everything
+}
+
+// Listing is what the archive has, by camera and then in the order in which it
+// was recorded.
+type Listing struct {
+	Segments []media.Segment
+	Gaps     []media.Gap // To == 0: still open
+}
+
+// List returns the segments and the gaps that overlap q.Span, whole.
+func (v *Volume) List(ctx context.Context, q Query) (Listing, error) {
+	if q.Span == (media.Span{}) {
+		q.Span = media.Always
+	}
+	snapshot := v.index.Load()
+	streams := v.Streams()
+	slices.SortFunc(streams, func(a, b *media.Stream) int {
+		return cmp.Or(cmp.Compare(a.Camera.ID, b.Camera.ID), cmp.Compare(a.Name, b.Name))
+	})
+	var l Listing
+	for _, s := range streams {
+		if err := ctx.Err(); err != nil {
+			return l, err
+		}
+		if q.Camera != "" && s.Camera.ID != q.Camera {
+			continue
+		}
+		parts := snapshot.Segments(s.ID(), v.o.SegmentDuration)
+		for i := range parts {
+			if p := &parts[i]; p.Span.Overlaps(q.Span) {
+				seg := media.Segment{Stream: s, Run: p.Run, Span: p.Span, Bytes: p.Bytes, Samples: p.Samples, Pool: p.Pool}
+				if t := v.names.Track(p.Params); t != nil {
+					seg.Codec = t.Codec
+				}
+				l.Segments = append(l.Segments, seg)
+			}
+		}
+		for _, g := range snapshot.Gaps(s.ID(), parts) {
+			span := g.Span
+			if span.To == 0 {
+				span.To = media.Always.To
+			}
+			if span.Overlaps(q.Span) {
+				g.Stream = s
+				l.Gaps = append(l.Gaps, g)
+			}
+		}
+	}
+	return l, nil
+}
+
+// Status is what a volume says of itself.
+type Status struct {
+	Dir           string         `json:"dir"`
+	Ring          string         `json:"ring"`
+	Pools         int            `json:"pools"`
+	PoolBytes     int64          `json:"pool_bytes"`
+	UsedPools     int            `json:"used_pools"`  // that hold footage
+	UsedBytes     int64          `json:"used_bytes"`  // of groups in them
+	ActivePool    int            `json:"active_pool"` // -1: none yet
+	Generation    uint64         `json:"generation"`
+	Position      int64          `json:"position"` // in the active pool, where the next group goes
+	Indexed       bool           `json:"indexed"`  // the older pools have been read
+	Writing       bool           `json:"writing"`
+	Down          bool           `json:"down"`            // the disk does not take footage at present
+	Rate          float64        `json:"bytes_per_sec"`   // written, lately
+	Oldest        int64          `json:"-"`               // ns UTC; 0: nothing there
+	Newest        int64          `json:"-"`               // ns UTC
+	Depth         float64        `json:"depth_secs"`      // from the oldest footage to the newest
+	WrapDays      float64        `json:"days_until_wrap"` // until the whole ring will have been written once more at this rate; 0: unknown
+	QueuedRecords int            `json:"queued_records"`  // waiting for the writer
+	QueuedBytes   int            `json:"queued_bytes"`    //
+	Refused       int64          `json:"refused_records"` // dropped because too many waited
+	Failures      int64          `json:"write_failures"`  // of writes and syncs
+	Commits       int64          `json:"commits"`         // since the start
+	Written       int64          `json:"written_bytes"`   // since the start, all included
+	LastCommit    int64          `json:"-"`               // ns UTC; 0: none yet
+	Streams       []StreamStatus `json:"streams"`
+}
+
+// StreamStatus is what the archive has of one stream.
+type StreamStatus struct {
+	Camera  string      `json:"camera"`
+	Name    string      `json:"name"`
+	Stream  string      `json:"stream"`
+	Codec   media.Codec `json:"codec"`
+	Oldest  int64       `json:"-"` // ns UTC
+	Newest  int64       `json:"-"`
+	Depth   float64     `json:"depth_secs"`
+	Bytes   int64       `json:"bytes"`
+	Samples int64       `json:"samples"`
+	Rate    float64     `json:"bytes_per_sec"` // over the newest segments
+}
+
+// rateWindow is over how much of the newest footage rates are measured.
+const rateWindow = 5 * time.Minute
+
+// Status tells how the volume is and what it holds.
+func (v *Volume) Status() Status {
+	s := Status{Dir: v.dir.Path(), Ring: v.ring.UUID.String(), Pools: v.ring.Pools, PoolBytes: v.ring.Size, ActivePool: -1,
+		Indexed: v.writer == nil || v.indexed.Load(), Writing: v.writer != nil, Down: v.counters.down.Load(), Position: v.counters.position.Load(),
+		Refused: v.counters.refused.Load(), Failures: v.counters.failures.Load(), Commits: v.counters.commits.Load(), Written: v.counters.bytes.Load(), LastCommit: v.counters.lastCommit.Load()}
+	s.QueuedRecords, s.QueuedBytes = v.queue.len()
+	if used := v.ring.Used(); len(used) > 0 {
+		newest := used[len(used)-1]
+		s.UsedPools, s.ActivePool, s.Generation = len(used), int(newest.Pool), newest.Generation
+	}
+	snapshot := v.index.Load()
+	for _, p := range snapshot {
+		s.UsedBytes += p.Bytes - pool.FirstGroup
+		if v.writer == nil && int(p.Pool) == s.ActivePool {
+			s.Position = p.Bytes
+		}
+	}
+	total := 0.0
+	for _, stream := range v.Streams() {
+		parts := snapshot.Segments(stream.ID(), v.o.SegmentDuration)
+		if len(parts) == 0 {
+			continue
+		}
+		st := streamStatus(stream, parts)
+		if t := v.names.Track(parts[len(parts)-1].Params); t != nil {
+			st.Codec = t.Codec
+		}
+		if s.Oldest == 0 || st.Oldest < s.Oldest {
+			s.Oldest = st.Oldest
+		}
+		s.Newest = max(s.Newest, st.Newest)
+		s.Streams = append(s.Streams, st)
+	}
+	for _, st := range s.Streams {
+		if s.Newest-st.Newest < int64(rateWindow) { // still being recorded
+			total += st.Rate
+		}
+	}
+	slices.SortFunc(s.Streams, func(a, b StreamStatus) int {
+		return cmp.Or(cmp.Compare(a.Camera, b.Camera), cmp.Compare(a.Stream, b.Stream))
+	})
+	s.Rate = total
+	s.Depth = time.Duration(s.Newest - s.Oldest).Seconds()
+	if total > 0 {
+		s.WrapDays = float64(s.Pools) * float64(s.PoolBytes-pool.FirstGroup) / total / 86400
+	}
+	return s
+}
+
+func streamStatus(stream *media.Stream, parts []index.Part) StreamStatus {
+	st := StreamStatus{Camera: stream.Camera.ID, Name: stream.Camera.Name, Stream: stream.Name, Oldest: parts[0].Span.From, Newest: parts[0].Span.To}
+	for i := range parts {
+		st.Oldest, st.Newest = min(st.Oldest, parts[i].Span.From), max(st.Newest, parts[i].Span.To)
+		st.Bytes += parts[i].Bytes
+		st.Samples += parts[i].Samples
+	}
+	st.Depth = time.Duration(st.Newest - st.Oldest).Seconds()
+	bytes, length := int64(0), time.Duration(0)
+	for i := len(parts) - 1; i >= 0 && length < rateWindow; i-- {
+		bytes += parts[i].Bytes
+		length += parts[i].Span.Duration()
+	}
+	if length > 0 {
+		st.Rate = float64(bytes) / length.Seconds()
+	}
+	return st
+}

@@ -1,0 +1,186 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"nvr/internal/store/index"
+	"nvr/internal/store/pool"
+)
+
+// maxHole is how much that makes no sense may lie between two groups of a pool
+// that is being written: a commit that was cut, and the skips behind it.
+const maxHole = batchBytes + pool.MaxGroup + 4*skipBytes
+
+// recover brings the writer to where the last one committed: it reads the
+// newest pool, keeps the groups that count, and goes on behind them under a new
+// open_id, which is durable before any group that carries it.
+func (w *writer) recover() error {
+	used := w.v.ring.Used()
+	if len(used) == 0 {
+		w.open = 1
+		return nil
+	}
+	for _, s := range used {
+		w.open = max(w.open, s.OpenID)
+		w.highest = max(w.highest, s.Generation)
+		w.seq = max(w.seq, s.FirstSeq)
+	}
+	newest := used[len(used)-1]
+	w.head = int(newest.Pool)
+	groups, err := w.v.headGroups(w.head)
+	if err != nil {
+		return err
+	}
+	w.described = map[description]bool{}
+	w.pool = index.NewBuilder(w.v.ring.Identity(w.head), w.v.o.SegmentDuration, true)
+	w.off = pool.FirstGroup
+	for _, g := range groups {
+		if err := w.pool.Add(g, &w.v.names); err != nil {
+			return err
+		}
+		g.Entries(func(e *pool.Entry) bool {
+			if e.Kind == pool.KindStream || e.Kind == pool.KindTrack {
+				w.described[describedKey(e)] = true
+			}
+			return true
+		})
+		w.open, w.seq = max(w.open, g.OpenID), max(w.seq, g.Seq)
+		w.off = (g.Offset + int64(g.TotalLen) + skipBytes - 1) / skipBytes * skipBytes
+		w.dirBytes += int64(pool.HeaderSize + len(g.Dir))
+	}
+	w.open++
+	w.seq += openJump
+	w.v.publish(w.pool.Pool())
+	w.v.counters.position.Store(w.off)
+	if newest.State != pool.Active || w.off+pool.BlockSize > w.v.ring.Size {
+		w.full = true
+		return nil
+	}
+	if err := w.v.ring.Resume(w.head, w.open, w.block); err != nil {
+		w.v.o.Log.Error("the newest pool cannot be gone on with; the next one will be taken", "pool", w.head, "error", err)
+		w.full, w.failed = true, 1
+	}
+	return nil
+}
+
+// headGroups walks a pool that may have been written until a crash, and returns
+// the groups that count.
+//
+// A later group of the same open_id proves with its durable_seq that a group
+// had reached the disk. The payloads of those without such a proof, the last
+// commit of each writer, are read and checked: one that is torn was never
+// acknowledged and does not count. With a proof, bytes that are wrong are
+// damage, which is found, and costs a record, when they are read.
+func (v *Volume) headGroups(n int) ([]pool.Group, error) {
+	f, err := v.ring.File(n)
+	if err != nil {
+		return nil, err
+	}
+	var groups []pool.Group
+	err = pool.Scan(f, v.ring.Identity(n), pool.FirstGroup, v.ring.Size, maxHole, func(g pool.Group) bool {
+		groups = append(groups, g)
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("pool %03d: %w", n, err)
+	}
+	proof := map[uint32]uint64{}
+	for i := range groups {
+		proof[groups[i].OpenID] = max(proof[groups[i].OpenID], groups[i].DurableSeq)
+	}
+	var buf []byte
+	kept := groups[:0]
+	for _, g := range groups {
+		if g.Seq > proof[g.OpenID] {
+			if buf == nil {
+				buf = make([]byte, pool.MaxGroup)
+			}
+			whole, err := pool.VerifyGroup(f, &g, buf)
+			if err != nil || !whole {
+				v.o.Log.Debug("a torn group does not count", "pool", n, "offset", g.Offset, "seq", g.Seq, "error", err)
+				continue
+			}
+		}
+		kept = append(kept, g)
+	}
+	return kept, nil
+}
+
+// readDirectory returns the groups of a pool: from its footer, or, where there
+// is none that is good, by walking it.
+func (v *Volume) readDirectory(n int) ([]pool.Group, error) {
+	f, err := v.ring.File(n)
+	if err != nil {
+		return nil, err
+	}
+	id := v.ring.Identity(n)
+	groups, err := readFooter(f, id, v.ring.Size)
+	var corrupt *pool.CorruptError
+	if err == nil || !errors.Is(err, pool.ErrEmpty) && !errors.As(err, &corrupt) {
+		return groups, err
+	}
+	return v.headGroups(n)
+}
+
+func readFooter(f interface {
+	ReadAt(p []byte, off int64) (int, error)
+}, id pool.Identity, size int64) ([]pool.Group, error) {
+	block := make([]byte, pool.TrailerSize)
+	if _, err := f.ReadAt(block, size-pool.TrailerSize); err != nil {
+		return nil, err
+	}
+	t, err := pool.DecodeTrailer(block, id, size)
+	if err != nil {
+		return nil, err
+	}
+	footer := make([]byte, t.FooterLen)
+	if _, err := f.ReadAt(footer, t.FooterOffset); err != nil {
+		return nil, err
+	}
+	return pool.DecodeFooter(footer, &t)
+}
+
+// indexAll reads the directories of all pools but the one that is being
+// written, newest first, and publishes each as it is read.
+func (v *Volume) indexAll(ctx context.Context) error {
+	var errs []error
+	used := v.ring.Used()
+	for i := len(used) - 1; i >= 0 && ctx.Err() == nil; i-- {
+		if i == len(used)-1 && v.writer != nil {
+			continue // the writer's own
+		}
+		if err := v.indexPool(int(used[i].Pool)); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if ctx.Err() == nil {
+		v.indexed.Store(true)
+	}
+	return errors.Join(errs...)
+}
+
+func (v *Volume) indexPool(n int) error {
+	s, err := v.ring.Check(n)
+	if err != nil {
+		return err
+	}
+	id := pool.Identity{Ring: v.ring.UUID, Pool: uint32(n), Generation: s.Generation}
+	groups, err := v.readDirectory(n)
+	if err != nil {
+		return err
+	}
+	active := v.writer == nil && s.State == pool.Active // its directory is nowhere but in its groups
+	b := index.NewBuilder(id, v.o.SegmentDuration, active)
+	for _, g := range groups {
+		if g.Generation != id.Generation {
+			return nil // reused while it was read
+		}
+		if err := b.Add(g, &v.names); err != nil {
+			v.o.Log.Warn("a group's directory makes no sense and is passed over", "pool", n, "offset", g.Offset, "error", err)
+		}
+	}
+	v.publish(b.Pool())
+	return nil
+}

@@ -1,0 +1,357 @@
+// Package ring knows which pool is next: it creates the pool files of a disk,
+// activates and seals them in turn, and finds the newest after a restart.
+package ring
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+
+	"nvr/internal/disk"
+	"nvr/internal/store/pool"
+)
+
+// MismatchError says that the files of a directory are not those of the ring
+// that was asked for. Nothing was changed.
+type MismatchError struct {
+	Path   string
+	Reason string
+	Remedy string
+}
+
+func (e *MismatchError) Error() string { return e.Path + ": " + e.Reason + ": " + e.Remedy }
+
+// Ring is the pools of one disk. Its methods may be called concurrently, but
+// Activate, Seal and Resume belong to the one writer.
+type Ring struct {
+	Spec
+	dir   disk.Dir
+	write bool
+
+	mu     sync.Mutex
+	supers []pool.Super // the newest known of each pool
+	files  []disk.File  // opened when first used
+}
+
+// Create makes a ring: allocates every pool file, writes the superblocks, and
+// ring.id last of all, so that a creation that was cut short is begun again.
+// Before anything is allocated it makes sure that there is room for all.
+// progress (may be nil) hears of bytes allocated so far and in all.
+func Create(d disk.Dir, pools int, size int64, progress func(done, total int64)) error {
+	if pools < MinPools || pools > MaxPools || size < pool.MinSize || size%pool.BlockSize != 0 {
+		return fmt.Errorf("a ring of %d pools of %d bytes: %d to %d pools of at least %d MiB", pools, size, MinPools, MaxPools, pool.MinSize>>20)
+	}
+	if err := refuseForeign(d); err != nil {
+		return err
+	}
+	free, err := d.Free()
+	if err != nil {
+		return err
+	}
+	total := int64(pools) * size
+	if free < total {
+		return fmt.Errorf("%s: %w: %d pools of %d MiB need %d MiB, %d MiB are free: lower max_pools or chunk_size_mb, or free space",
+			d.Path(), disk.ErrNoSpace, pools, size>>20, total>>20, free>>20)
+	}
+	s := Spec{Pools: pools, Size: size}
+	if _, err := rand.Read(s.UUID[:]); err != nil {
+		return err
+	}
+	s.UUID[6], s.UUID[8] = s.UUID[6]&0x0f|0x40, s.UUID[8]&0x3f|0x80 // RFC 9562 §5.4
+
+	block, err := disk.Alloc(pool.BlockSize)
+	if err != nil {
+		return err
+	}
+	defer disk.Free(block)
+	for n := range pools {
+		if err := d.Allocate(Name(n), size); err != nil {
+			return err
+		}
+		if err := writeFirstSuper(d, s, n, block); err != nil {
+			return fmt.Errorf("pool %03d: %w", n, err)
+		}
+		if progress != nil {
+			progress(int64(n+1)*size, total)
+		}
+	}
+	if err := d.Sync(); err != nil {
+		return err
+	}
+	return writeID(d, s)
+}
+
+func writeFirstSuper(d disk.Dir, s Spec, n int, block []byte) error {
+	f, err := d.Open(Name(n), true)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sb := pool.Super{Ring: s.UUID, Pool: uint32(n), Pools: uint32(s.Pools), Size: s.Size, State: pool.Free, Counter: 1}
+	sb.Encode(block)
+	if _, err := f.WriteAt(block, pool.SuperOffset(sb.Counter)); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// refuseForeign lets a creation that was cut short begin again, and nothing
+// else: pool files that hold a generation belong to somebody.
+func refuseForeign(d disk.Dir) error {
+	names, err := d.Names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, "pool_") || !strings.HasSuffix(name, ".bin") {
+			continue
+		}
+		s, err := readSuper(d, name)
+		var version *pool.VersionError
+		switch {
+		case errors.As(err, &version), err == nil && s.Generation > 0:
+			return &MismatchError{d.Path(), fmt.Sprintf("%s holds footage, but there is no %s that says of which ring", name, idName),
+				"nothing was changed; move the pool files away, or restore " + idName}
+		case err != nil && !errors.Is(err, pool.ErrEmpty):
+			return &MismatchError{d.Path(), fmt.Sprintf("%s is there and is no pool of ours (%v)", name, err),
+				"nothing was changed; choose another base_path or move the file away"}
+		}
+	}
+	return nil
+}
+
+func readSuper(d disk.Dir, name string) (pool.Super, error) {
+	f, err := d.Open(name, false)
+	if err != nil {
+		return pool.Super{}, err
+	}
+	defer f.Close()
+	var n uint32
+	if _, err := fmt.Sscanf(name, "pool_%03d.bin", &n); err != nil {
+		return pool.Super{}, err
+	}
+	return newestSuper(f, n)
+}
+
+// newestSuper reads both slots and returns the one with the higher counter.
+// When neither is good it tells why the worse-looking one is not.
+func newestSuper(f disk.File, n uint32) (pool.Super, error) {
+	var best pool.Super
+	var failure error
+	b := make([]byte, pool.BlockSize)
+	for _, off := range []int64{0, pool.SuperSlot1} {
+		if _, err := f.ReadAt(b, off); err != nil {
+			failure = fmt.Errorf("superblock at %d: %w", off, err)
+			continue
+		}
+		s, err := pool.DecodeSuper(b, n, off)
+		var version *pool.VersionError
+		switch {
+		case errors.As(err, &version):
+			return pool.Super{}, err
+		case err == nil && s.Counter > best.Counter:
+			best = s
+		case err != nil && (failure == nil || errors.Is(failure, pool.ErrEmpty)):
+			failure = err
+		}
+	}
+	if best.Counter > 0 {
+		return best, nil
+	}
+	return best, failure
+}
+
+// Open opens the ring in d and reads every superblock, or, when there are very
+// many, those about the newest pool (see Check for the others). A pool that is
+// missing, of another size, of another ring or of a newer version is an error
+// that says so; nothing is changed.
+func Open(d disk.Dir, write bool) (*Ring, error) {
+	spec, err := readID(d)
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{Spec: spec, dir: d, write: write, supers: make([]pool.Super, spec.Pools), files: make([]disk.File, spec.Pools)}
+	hinted := false
+	if spec.Pools > eagerPools {
+		if hinted, err = r.loadCatalogue(d); err != nil {
+			r.Close()
+			return nil, err
+		}
+	}
+	for n := 0; n < spec.Pools && !hinted; n++ {
+		if r.supers[n], err = r.readAndCheck(n); err != nil {
+			r.Close()
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Check reads pool n's superblocks and makes sure that it is the ring's: with
+// very many pools Open took their word from the catalogue.
+func (r *Ring) Check(n int) (pool.Super, error) {
+	s, err := r.readAndCheck(n)
+	if err != nil {
+		return pool.Super{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.Counter > r.supers[n].Counter {
+		r.supers[n] = s
+	}
+	return r.supers[n], nil
+}
+
+func (r *Ring) readAndCheck(n int) (pool.Super, error) {
+	mismatch := func(reason string) (pool.Super, error) {
+		return pool.Super{}, &MismatchError{r.dir.Path(), Name(n) + " " + reason, "nothing was changed; restore the file that belongs here, or move this directory away and let nvr create a new ring"}
+	}
+	f, err := r.File(n)
+	if errors.Is(err, fs.ErrNotExist) {
+		return mismatch("is missing")
+	}
+	if err != nil {
+		return pool.Super{}, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return pool.Super{}, err
+	}
+	if size != r.Size {
+		return mismatch(fmt.Sprintf("has %d bytes where the ring's pools have %d", size, r.Size))
+	}
+	s, err := newestSuper(f, uint32(n))
+	var version *pool.VersionError
+	switch {
+	case errors.As(err, &version):
+		return pool.Super{}, fmt.Errorf("%s/%s: %w", r.dir.Path(), Name(n), err)
+	case err != nil:
+		return mismatch(fmt.Sprintf("has no readable superblock (%v)", err))
+	case s.Ring != r.UUID:
+		return mismatch("belongs to another ring (" + s.Ring.String() + ")")
+	case int(s.Pool) != n:
+		return mismatch(fmt.Sprintf("is pool %03d under another name", s.Pool))
+	}
+	return s, nil
+}
+
+// Close closes the pool files.
+func (r *Ring) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	for i, f := range r.files {
+		if f != nil {
+			errs = append(errs, f.Close())
+			r.files[i] = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// File returns the open file of pool n.
+func (r *Ring) File(n int) (disk.File, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n < 0 || n >= len(r.files) {
+		return nil, fmt.Errorf("pool %03d: the ring has %d", n, len(r.files))
+	}
+	if r.files[n] == nil {
+		f, err := r.dir.Open(Name(n), r.write)
+		if err != nil {
+			return nil, err
+		}
+		r.files[n] = f
+	}
+	return r.files[n], nil
+}
+
+// Super returns the newest known superblock of pool n.
+func (r *Ring) Super(n int) pool.Super {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.supers[n]
+}
+
+// Identity is what pool n's groups must carry now.
+func (r *Ring) Identity(n int) pool.Identity {
+	return pool.Identity{Ring: r.UUID, Pool: uint32(n), Generation: r.Super(n).Generation}
+}
+
+// Used lists the pools that hold a generation, oldest first.
+func (r *Ring) Used() []pool.Super {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var used []pool.Super
+	for _, s := range r.supers {
+		if s.Generation > 0 {
+			used = append(used, s)
+		}
+	}
+	slices.SortFunc(used, func(a, b pool.Super) int { return cmp.Compare(a.Generation, b.Generation) })
+	return used
+}
+
+// Next is the pool to activate after pool n: the next one round the ring that
+// writes have not failed on; n itself when there is no other.
+func (r *Ring) Next(n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := 1; i <= len(r.supers); i++ {
+		if next := (n + i) % len(r.supers); r.supers[next].State != pool.Bad {
+			return next
+		}
+	}
+	return (n + 1) % len(r.supers) // all are bad: try them again, there is nothing better
+}
+
+// update writes pool n's superblock to the slot that does not hold the newest,
+// and makes it durable. buf is one aligned block.
+func (r *Ring) update(n int, buf []byte, change func(*pool.Super)) error {
+	f, err := r.File(n)
+	if err != nil {
+		return err
+	}
+	s := r.Super(n)
+	change(&s)
+	s.Counter++
+	s.Encode(buf)
+	if _, err := f.WriteAt(buf[:pool.BlockSize], pool.SuperOffset(s.Counter)); err != nil {
+		return fmt.Errorf("write superblock of pool %03d: %w", n, err)
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.supers[n] = s
+	r.mu.Unlock()
+	return nil
+}
+
+// Activate gives pool n a new generation. It is durable before the first group
+// of that generation is written, so groups never stand under an old superblock.
+// In memory it counts at once: from here on readers of the old generation are
+// told that it was overwritten, even if the write fails.
+func (r *Ring) Activate(n int, generation uint64, openID uint32, firstSeq uint64, buf []byte) error {
+	r.mu.Lock()
+	r.supers[n].Generation = generation
+	r.mu.Unlock()
+	return r.update(n, buf, func(s *pool.Super) {
+		s.State, s.OpenID, s.FirstSeq = pool.Active, openID, firstSeq
+	})
+}
+
+// Resume makes a new writer start known in the pool that it goes on with.
+func (r *Ring) Resume(n int, openID uint32, buf []byte) error {
+	return r.update(n, buf, func(s *pool.Super) { s.State, s.OpenID = pool.Active, openID })
+}
+
+// Mark sets the state of pool n.
+func (r *Ring) Mark(n int, state pool.State, buf []byte) error {
+	return r.update(n, buf, func(s *pool.Super) { s.State = state })
+}

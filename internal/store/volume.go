@@ -1,0 +1,288 @@
+// Package store is the archive on disk: one ring of pool files, one writer that
+// appends every camera's records to it, and any number of readers.
+//
+// Volume is all that other rooms see. Its writer commits once a beat (see
+// Beat); what was committed is found again after a crash by recover.go.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nvr/internal/disk"
+	"nvr/internal/disk/direct"
+	"nvr/internal/media"
+	"nvr/internal/store/index"
+	"nvr/internal/store/pool"
+	"nvr/internal/store/ring"
+)
+
+// Options says where the ring is and how it is written.
+type Options struct {
+	Dir             string
+	Disk            disk.Dir      // what Dir is on; nil: the real file system
+	Pools           int           // max_pools
+	PoolBytes       int64         // chunk_size_mb, in bytes
+	QueueRecords    int           // writer_queue_size
+	CommitInterval  time.Duration // footage a power cut may cost, at most
+	SegmentDuration time.Duration // length of a listed segment
+	Epoch           time.Time     // when the beat began; cameras share it
+	Log             *slog.Logger  // nil: silent
+
+	// Progress (may be nil) hears of the bytes allocated when a ring is made.
+	Progress func(done, total int64)
+}
+
+// Errors a caller may want to tell apart.
+type (
+	// InUseError says that another process records into the directory.
+	InUseError = disk.InUseError
+	// MismatchError says that what lies in the directory is not what was asked for.
+	MismatchError = ring.MismatchError
+)
+
+var (
+	// ErrNotFound says that there is no ring in the directory.
+	ErrNotFound = ring.ErrNoRing
+	// ErrNoSpace says that the file system has no room for the ring.
+	ErrNoSpace = disk.ErrNoSpace
+)
+
+// Beat is how often cameras cut their records and the writer commits, so that
+// what arrived commit ago is on the disk: eight tenths of it to wait for the
+// next beat, one for the cameras to notice, one for the sync.
+func Beat(commit time.Duration) time.Duration { return commit * 8 / 10 }
+
+// commitDelay is how long after the beat the writer takes what cameras cut.
+func commitDelay(commit time.Duration) time.Duration { return commit / 10 }
+
+// Volume is one ring on one disk with one writer. All methods may be called
+// concurrently with each other and with Run.
+type Volume struct {
+	o      Options
+	dir    disk.Dir
+	ring   *ring.Ring
+	index  index.Index
+	names  descriptions
+	cache  directoryCache
+	queue  *queue
+	writer *writer // nil when the volume was opened for reading
+	unlock func()
+
+	indexMu sync.Mutex // one Put or Drop at a time; readers take no part
+
+	indexed  atomic.Bool // every pool is in the index
+	began    time.Time
+	counters counters
+}
+
+// counters are what Status tells of the writer.
+type counters struct {
+	commits, groups, bytes, payload, records, refused atomic.Int64
+	failures                                          atomic.Int64
+	position                                          atomic.Int64 // where the next group goes
+	lastCommit                                        atomic.Int64 // ns UTC
+	down                                              atomic.Bool
+}
+
+// Open opens the ring in o.Dir for recording, or creates it there when there is
+// none. It takes the directory for this process, and is back where the last
+// writer committed when it returns; older pools are indexed by Run.
+func Open(o Options) (*Volume, error) {
+	v := newVolume(o)
+	if o.Disk == nil {
+		if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+			return nil, err
+		}
+	}
+	unlock, err := v.dir.Lock()
+	if err != nil {
+		return nil, err
+	}
+	v.unlock = unlock
+	if err := v.openForWriting(); err != nil {
+		v.Close()
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *Volume) openForWriting() error {
+	r, err := ring.Open(v.dir, true)
+	if errors.Is(err, ring.ErrNoRing) {
+		if err := ring.Create(v.dir, v.o.Pools, v.o.PoolBytes, v.o.Progress); err != nil {
+			return err
+		}
+		r, err = ring.Open(v.dir, true)
+	}
+	if err != nil {
+		return err
+	}
+	v.ring = r
+	if r.Pools != v.o.Pools || r.Size != v.o.PoolBytes {
+		return &MismatchError{Path: v.dir.Path(),
+			Reason: fmt.Sprintf("the ring here has %d pools of %d MiB, and the configuration says %d of %d MiB", r.Pools, r.Size>>20, v.o.Pools, v.o.PoolBytes>>20),
+			Remedy: fmt.Sprintf("nothing was changed; set max_pools = %d and chunk_size_mb = %d again, or use another base_path for a ring of the new shape", r.Pools, r.Size>>20)}
+	}
+	w, err := newWriter(v)
+	if err != nil {
+		return err
+	}
+	v.writer = w
+	return nil
+}
+
+// OpenReadOnly opens the ring in o.Dir without changing or locking anything,
+// also while another process records into it: what is committed by now can be
+// read. Only Dir, Disk, SegmentDuration and Log of o count.
+func OpenReadOnly(o Options) (*Volume, error) {
+	v := newVolume(o)
+	r, err := ring.Open(v.dir, false)
+	if err != nil {
+		return nil, err
+	}
+	v.ring = r
+	if err := v.indexAll(context.Background()); err != nil {
+		v.Close()
+		return nil, err
+	}
+	return v, nil
+}
+
+func newVolume(o Options) *Volume {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.SegmentDuration == 0 {
+		o.SegmentDuration = time.Minute
+	}
+	if o.CommitInterval == 0 {
+		o.CommitInterval = time.Second
+	}
+	if o.QueueRecords == 0 {
+		o.QueueRecords = 256
+	}
+	if o.Epoch.IsZero() {
+		o.Epoch = time.Now()
+	}
+	v := &Volume{o: o, dir: o.Disk, began: time.Now()}
+	if v.dir == nil {
+		v.dir = direct.New(o.Dir, o.Log)
+	}
+	v.queue = newQueue(o.QueueRecords)
+	return v
+}
+
+// Run writes what is offered and indexes the older pools, until ctx ends; then
+// it commits what is left and returns. It returns an error when footage could
+// not be committed. Call it once, on a volume from Open.
+func (v *Volume) Run(ctx context.Context) error {
+	var background sync.WaitGroup
+	defer background.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	background.Go(func() {
+		if err := v.indexAll(ctx); err != nil && ctx.Err() == nil {
+			v.o.Log.Error("older footage could not be indexed", "error", err)
+		}
+	})
+	return v.writer.run(ctx)
+}
+
+// Offer hands a record to the writer and never blocks. It owns r.Buffer from
+// here on in any case. False: the writer is too far behind, the record was
+// dropped and counted.
+func (v *Volume) Offer(r media.Record) bool {
+	if len(r.Buffer.Data) > media.MaxSampleBytes || len(r.Buffer.Samples) > pool.MaxSamples {
+		v.o.Log.Error("a record is too large to be written", "camera", r.Stream.Camera.ID, "bytes", len(r.Buffer.Data), "samples", len(r.Buffer.Samples))
+		v.counters.refused.Add(1)
+		r.Buffer.Release()
+		return false
+	}
+	if ok := v.queue.offer(queued{record: r, size: len(r.Buffer.Data)}); !ok {
+		v.counters.refused.Add(1)
+		r.Buffer.Release()
+		return false
+	}
+	return true
+}
+
+// OfferGap hands the writer what is known of a gap. False: dropped.
+func (v *Volume) OfferGap(g media.Gap) bool { return v.queue.offer(queued{gap: &g}) }
+
+// Close gives the ring back. Not before Run has returned.
+func (v *Volume) Close() error {
+	var err error
+	if v.writer != nil {
+		v.writer.free()
+	}
+	if v.ring != nil {
+		err = v.ring.Close()
+	}
+	if v.unlock != nil {
+		v.unlock()
+	}
+	return err
+}
+
+// descriptions are the streams and tracks that records refer to. Lookups take
+// no lock.
+type descriptions struct {
+	streams, tracks sync.Map // media.StreamID → *media.Stream, uint32 → *media.Track
+}
+
+// Describe takes a description in; one that makes no sense is passed over, and
+// with it the records that need it.
+func (d *descriptions) Describe(e *pool.Entry) {
+	switch e.Kind {
+	case pool.KindStream:
+		// The newest wins: a camera may have got another name.
+		if s, err := e.DecodeStream(); err == nil {
+			if old, ok := d.streams.Load(e.Stream); !ok || *old.(*media.Stream) != *s {
+				d.streams.Store(e.Stream, s)
+			}
+		}
+	case pool.KindTrack:
+		if _, known := d.tracks.Load(e.Params); known {
+			return
+		}
+		if t, err := e.DecodeTrack(); err == nil {
+			d.tracks.LoadOrStore(e.Params, t)
+		}
+	}
+}
+
+// Track is what a Params number means.
+func (d *descriptions) Track(params uint32) *media.Track {
+	t, _ := d.tracks.Load(params)
+	track, _ := t.(*media.Track)
+	return track
+}
+
+func (d *descriptions) stream(id media.StreamID) *media.Stream {
+	s, _ := d.streams.Load(id)
+	stream, _ := s.(*media.Stream)
+	return stream
+}
+
+// publish puts a pool into the index unless it has been given another
+// generation in the meantime.
+func (v *Volume) publish(p *index.Pool) {
+	v.indexMu.Lock()
+	defer v.indexMu.Unlock()
+	if v.ring.Super(int(p.Pool)).Generation == p.Generation {
+		v.index.Put(p)
+	}
+}
+
+func (v *Volume) drop(n int) {
+	v.indexMu.Lock()
+	defer v.indexMu.Unlock()
+	v.index.Drop(uint32(n))
+}

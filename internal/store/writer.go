@@ -1,0 +1,425 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"nvr/internal/disk"
+	"nvr/internal/media"
+	"nvr/internal/store/index"
+	"nvr/internal/store/pool"
+)
+
+const (
+	// skipBytes is how far the writer jumps after a failed write or sync, and
+	// where it begins again after a restart: never in the same place.
+	skipBytes = 1 << 20
+
+	// openJump is added to the group sequence at each start, so that what a
+	// crashed writer left behind can never continue the new numbers.
+	openJump = 1 << 20
+
+	// maxFooter bounds the head's directories, which are kept in memory until
+	// they become its footer: some 100,000 records.
+	maxFooter = 16 << 20
+
+	// maxDescribed bounds the writer's memory of tracks; past it, it forgets.
+	maxDescribed = 4096
+
+	minRetry, maxRetry = 500 * time.Millisecond, 5 * time.Second
+)
+
+// writer is the only code that changes the ring. Everything but the queue is
+// its own goroutine's.
+type writer struct {
+	v       *Volume
+	buf     []byte // one group
+	block   []byte // one superblock
+	builder pool.Builder
+
+	head     int   // pool being written; -1: none yet
+	full     bool  // head cannot take more: activate the next first
+	off      int64 // where the next group goes
+	open     uint32
+	seq      uint64 // of the last group
+	durable  uint64 // highest seq known durable
+	highest  uint64 // generation
+	pool     *index.Builder
+	dirBytes int64 // what the groups in head take in its footer
+	footer   []byte
+
+	described map[description]bool // in head
+	streams   map[*media.Stream]pool.Entry
+	tracks    map[*media.Track]pool.Entry
+	scratch   []pool.Item
+
+	pending []pool.Group // written, not yet synced
+	failed  int          // errors in a row
+
+	at, done int // of the batch: being added; durable already (a seal in its middle)
+}
+
+func newWriter(v *Volume) (*writer, error) {
+	w := &writer{v: v, head: -1, streams: map[*media.Stream]pool.Entry{}, tracks: map[*media.Track]pool.Entry{}}
+	var err error
+	if w.buf, err = disk.Alloc(pool.MaxGroup); err != nil {
+		return nil, err
+	}
+	if w.block, err = disk.Alloc(pool.BlockSize); err != nil {
+		return nil, err
+	}
+	if err := w.recover(); err != nil {
+		return nil, fmt.Errorf("recover the ring in %s: %w", v.dir.Path(), err)
+	}
+	return w, nil
+}
+
+func (w *writer) free() {
+	disk.Free(w.buf)
+	disk.Free(w.block)
+	disk.Free(w.footer)
+}
+
+// run commits once a beat, and earlier when a batch is full, until ctx ends and
+// the queue is empty.
+func (w *writer) run(ctx context.Context) error {
+	beat, delay := Beat(w.v.o.CommitInterval), commitDelay(w.v.o.CommitInterval)
+	next := func() time.Duration {
+		since := time.Since(w.v.o.Epoch) - delay
+		return beat - (since%beat+beat)%beat
+	}
+	timer := time.NewTimer(next())
+	defer timer.Stop()
+	var batch []queued
+	for {
+		select {
+		case <-timer.C:
+			timer.Reset(next())
+		case <-w.v.queue.full:
+		case <-ctx.Done():
+		}
+		for {
+			batch = w.v.queue.take(batch)
+			if len(batch) == 0 {
+				break
+			}
+			if err := w.commit(ctx, batch); err != nil {
+				left, _ := w.v.queue.len()
+				return fmt.Errorf("%d records could not be committed: %w", len(batch)+left, err)
+			}
+			for i := range batch {
+				if b := batch[i].record.Buffer; b != nil {
+					b.Release()
+				}
+			}
+			clear(batch)
+		}
+		if ctx.Err() != nil {
+			if n, _ := w.v.queue.len(); n == 0 {
+				return nil
+			}
+		}
+	}
+}
+
+// commit makes the batch durable and then visible. After an error the whole
+// batch goes to a new place: what a failed write or sync left on the disk is
+// not known, and is never written again (docs/format.md, Errors). It gives up
+// only when ctx ends.
+func (w *writer) commit(ctx context.Context, batch []queued) error {
+	w.done = 0
+	for {
+		err := w.tryCommit(batch)
+		if err == nil {
+			if w.failed > 0 {
+				w.v.o.Log.Info("recording to disk again", "dir", w.v.dir.Path(), "pool", w.head)
+			}
+			w.failed = 0
+			w.v.counters.down.Store(false)
+			w.v.counters.commits.Add(1)
+			w.v.counters.lastCommit.Store(time.Now().UnixNano())
+			return nil
+		}
+		w.failed++
+		w.pending = w.pending[:0]
+		clear(w.described) // what described them may be among what was lost
+		w.v.counters.failures.Add(1)
+		w.v.o.Log.Error("writing to disk failed", "dir", w.v.dir.Path(), "pool", w.head, "offset", w.off, "attempt", w.failed, "error", err)
+		switch {
+		case w.failed == 1 && !isGone(err):
+			w.off = (w.off + 2*skipBytes - 1) / skipBytes * skipBytes
+			continue
+		case w.failed == 2 && !isGone(err):
+			if err := w.v.ring.Mark(w.head, pool.Bad, w.block); err != nil {
+				w.v.o.Log.Error("a pool that fails could not be marked bad", "pool", w.head, "error", err)
+			}
+			w.full = true
+			continue
+		}
+		w.full = true // begin again in a new pool
+		w.v.counters.down.Store(true)
+		retry := min(minRetry<<min(w.failed-1, 8), maxRetry)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(retry):
+		}
+	}
+}
+
+// isGone tells errors of a disk that is lost as a whole from those of a place
+// on it.
+func isGone(err error) bool {
+	return errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.ENOTCONN)
+}
+
+func (w *writer) tryCommit(batch []queued) error {
+	w.builder.Reset()
+	for w.at = w.done; w.at < len(batch); w.at++ {
+		if err := w.add(&batch[w.at]); err != nil {
+			return err
+		}
+	}
+	if err := w.writeGroup(); err != nil {
+		return err
+	}
+	return w.sync()
+}
+
+// add puts a record, with the descriptions that it needs in this pool, into the
+// group being built; a full group is written first, a full pool sealed.
+func (w *writer) add(q *queued) error {
+	for {
+		if w.head < 0 || w.full {
+			if err := w.nextPool(); err != nil {
+				return err
+			}
+		}
+		items := w.items(q)
+		group, footer, ok := w.builder.SizeWith(items...)
+		footer += w.dirBytes
+		fits := w.off+group+pool.FooterSize(footer) <= w.v.ring.Size && footer <= maxFooter
+		switch {
+		case ok && fits:
+			w.builder.Add(items...)
+			for i := range items {
+				if k := items[i].Entry.Kind; k == pool.KindStream || k == pool.KindTrack {
+					w.described[describedKey(&items[i].Entry)] = true
+				}
+			}
+			return nil
+		case w.builder.Len() > 0: // this group is full, or with it the pool
+			if err := w.writeGroup(); err != nil {
+				return err
+			}
+		case ok && w.off > pool.FirstGroup:
+			w.full = true
+		default:
+			panic(fmt.Sprintf("store: a record of %d bytes does not fit into an empty pool", q.size))
+		}
+	}
+}
+
+// described says what a pool has descriptions of.
+type description struct {
+	kind   pool.EntryKind
+	stream media.StreamID
+	params uint32
+}
+
+func describedKey(e *pool.Entry) description { return description{e.Kind, e.Stream, e.Params} }
+
+// items is what a queued thing puts into a group: itself, behind what has not
+// been described in this pool.
+func (w *writer) items(q *queued) []pool.Item {
+	w.scratch = w.scratch[:0]
+	describe := func(e pool.Entry) {
+		if !w.described[describedKey(&e)] {
+			w.scratch = append(w.scratch, pool.Item{Entry: e})
+		}
+	}
+	if q.gap != nil {
+		describe(w.stream(q.gap.Stream))
+		w.scratch = append(w.scratch, pool.Item{Entry: pool.GapEntry(*q.gap)})
+		return w.scratch
+	}
+	r := &q.record
+	stream, track := w.stream(r.Stream), w.track(r.Params)
+	describe(stream)
+	describe(track)
+	w.scratch = append(w.scratch, pool.Item{Entry: pool.SamplesEntry(r, stream.Stream, track.Params), Payload: r.Buffer.Data})
+	return w.scratch
+}
+
+// stream and track remember descriptions by pointer: records share them.
+func (w *writer) stream(s *media.Stream) pool.Entry {
+	e, known := w.streams[s]
+	if !known {
+		if len(w.streams) >= maxDescribed {
+			clear(w.streams)
+		}
+		e = pool.StreamEntry(s)
+		w.streams[s] = e
+	}
+	return e
+}
+
+func (w *writer) track(t *media.Track) pool.Entry {
+	e, known := w.tracks[t]
+	if !known {
+		if len(w.tracks) >= maxDescribed {
+			clear(w.tracks)
+		}
+		e = pool.TrackEntry(t)
+		w.tracks[t] = e
+	}
+	return e
+}
+
+// writeGroup appends the group that was built. It is on the disk, and counts,
+// only after sync.
+func (w *writer) writeGroup() error {
+	if w.builder.Len() == 0 {
+		return nil
+	}
+	w.seq++
+	h := pool.Header{Identity: w.v.ring.Identity(w.head), Offset: w.off, Seq: w.seq, OpenID: w.open, DurableSeq: w.durable}
+	n := w.builder.Encode(w.buf, &h)
+	w.builder.Reset()
+	f, err := w.v.ring.File(w.head)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(w.buf[:n], w.off); err != nil {
+		return fmt.Errorf("write group %d to pool %03d: %w", w.seq, w.head, err)
+	}
+	dir := make([]byte, h.DirLen)
+	copy(dir, w.buf[pool.HeaderSize:])
+	w.pending = append(w.pending, pool.Group{Header: h, Dir: dir})
+	w.dirBytes += int64(pool.HeaderSize + len(dir))
+	w.off += int64(n)
+	w.v.counters.bytes.Add(int64(n))
+	return nil
+}
+
+// sync makes what was written durable and then shows it to readers.
+func (w *writer) sync() error {
+	if len(w.pending) == 0 {
+		return nil
+	}
+	f, err := w.v.ring.File(w.head)
+	if err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync pool %03d: %w", w.head, err)
+	}
+	w.settle()
+	w.done = w.at
+	return nil
+}
+
+// settle is what follows a sync that returned: the pending groups are durable.
+func (w *writer) settle() {
+	for i := range w.pending {
+		g := w.pending[i]
+		w.durable = g.Seq
+		if err := w.pool.Add(g, &w.v.names); err != nil {
+			panic("store: a group of ours cannot be read: " + err.Error())
+		}
+		w.v.counters.groups.Add(1)
+		w.v.counters.records.Add(int64(g.Records))
+	}
+	clear(w.pending)
+	w.pending = w.pending[:0]
+	w.v.publish(w.pool.Pool())
+	w.v.counters.position.Store(w.off)
+}
+
+// nextPool seals the head, which is full, and activates the next pool.
+func (w *writer) nextPool() error {
+	if w.head >= 0 {
+		if err := w.seal(); err != nil {
+			return err
+		}
+	}
+	n, err := w.choose()
+	if err != nil {
+		return err
+	}
+	w.v.drop(n)
+	w.highest++
+	w.head, w.off, w.dirBytes, w.full = n, pool.FirstGroup, 0, true
+	if err := w.v.ring.Activate(n, w.highest, w.open, w.seq+1, w.block); err != nil {
+		return err
+	}
+	w.full = false
+	w.described = map[description]bool{}
+	w.pool = index.NewBuilder(w.v.ring.Identity(n), w.v.o.SegmentDuration, true)
+	w.v.publish(w.pool.Pool())
+	w.v.counters.position.Store(w.off)
+	return nil
+}
+
+// choose finds the pool to write next. One that is not the ring's any more (a
+// file deleted, or of another ring) is passed over, never overwritten.
+func (w *writer) choose() (int, error) {
+	var errs []error
+	for n, tries := w.head, 0; tries < w.v.ring.Pools; tries++ {
+		n = w.v.ring.Next(n)
+		if _, err := w.v.ring.Check(n); err != nil {
+			w.v.o.Log.Error("a pool is passed over", "pool", n, "error", err)
+			errs = append(errs, err)
+			continue
+		}
+		return n, nil
+	}
+	return 0, errors.Join(errs...)
+}
+
+// seal writes the head's footer behind its groups and marks it sealed; the sync
+// of the footer is the commit of the groups that were pending. A head that
+// failed is left as it is: its groups are found by walking.
+func (w *writer) seal() error {
+	if w.failed > 0 || w.pool == nil {
+		return w.sync()
+	}
+	groups := append(w.pool.Pool().Directory, w.pending...)
+	size := pool.FooterSize(index.DirectoryBytes(groups))
+	if w.off+size > w.v.ring.Size || len(groups) == 0 {
+		return w.sync() // after a skip there may be no room: walking finds the groups too
+	}
+	if int64(len(w.footer)) < size {
+		disk.Free(w.footer)
+		var err error
+		if w.footer, err = disk.Alloc(int(pool.Align(size * 5 / 4))); err != nil {
+			w.footer = nil
+			return err
+		}
+	}
+	t := pool.Trailer{Identity: w.v.ring.Identity(w.head)}
+	image := pool.EncodeFooter(w.footer, &t, groups, w.v.ring.Size)
+	f, err := w.v.ring.File(w.head)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(image, t.FooterOffset); err != nil {
+		return fmt.Errorf("write the footer of pool %03d: %w", w.head, err)
+	}
+	if err := w.sync(); err != nil {
+		return err
+	}
+	if err := w.v.ring.Mark(w.head, pool.Sealed, w.block); err != nil {
+		return err
+	}
+	sealed := w.pool.Pool()
+	sealed.Directory = nil // from here on it is read from the footer
+	w.v.publish(sealed)
+	if err := w.v.ring.WriteCatalogue(); err != nil {
+		w.v.o.Log.Warn("the catalogue is a hint, and could not be written", "error", err)
+	}
+	return nil
+}
