@@ -1,0 +1,238 @@
+// Package timeline gives samples their place in time: RTP time stamps and
+// arrivals become media time, counted from the beginning of a run, and wall
+// time. It follows docs/time.md (the twelve rules), owns no clock and starts
+// nothing: all it knows of time is what it is told.
+//
+// Positions are per track, in ticks from the track's own first sample. Start
+// moves a position to the zero that all tracks of a run share, and Wall dates
+// it. Both are asked once per record, so that what is learned of a camera in
+// the meantime (a burst at the start, drift) costs no sample its spacing.
+package timeline
+
+import (
+	"time"
+
+	"nvr/internal/media"
+)
+
+// The rules' numbers.
+const (
+	settle      = 10 * time.Second       // a run's start is the least delayed sample's of that time
+	maxJump     = time.Second            // between RTP's step and the arrival's
+	maxError    = 500 * time.Millisecond // of wall time, before a new run begins
+	minHole     = time.Second
+	window      = 10 * time.Second       // in which the least delayed sample is looked for
+	checkEvery  = time.Second            // wall clock against monotonic clock
+	videoSlew   = 500e-6                 // of wall time, per second of it
+	audioSlew   = 5e-3                   // of the audio's place beside the video
+	reorderLead = 500 * time.Millisecond // room before the first picture for the decode times of streams with B pictures
+	lateComer   = 2 * time.Second        // room before the first track's first sample for a track not heard yet
+)
+
+// Instant is a moment on both of the recorder's clocks.
+type Instant struct {
+	Mono time.Duration // since any fixed moment; never jumps
+	Wall int64         // ns of the Unix epoch; jumps when somebody sets the clock
+}
+
+// Cause says why the run should end at the next sync sample.
+type Cause uint8
+
+// The causes.
+const (
+	None  Cause = iota
+	Hole        // nothing was sent for a while
+	Drift       // the camera's clock and ours differ too much
+	Step        // the recorder's clock was set
+)
+
+// Track is what a Line has to know of a track.
+type Track struct {
+	Kind      media.Kind
+	ClockRate uint32
+}
+
+// Placement is a sample's place.
+type Placement struct {
+	Time      media.Ticks // when it is presented, from the track's first sample on
+	Hole      bool        // the time before it was empty, not just slow
+	Restamped bool        // its RTP time stamp made no sense
+}
+
+// Line is the time line of one RTSP session: one run after the other.
+type Line struct {
+	tracks []track
+	due    Cause
+
+	begun   Instant
+	floor   int64         // no wall time before it
+	zero    time.Duration // Mono of the run's beginning
+	fixed   bool          // zero is
+	base    int64         // wall time of zero
+	pending time.Duration // error of base that is still to be slewed
+	checked Instant
+}
+
+// New makes the time line of a session. It begins with Begin.
+func New(tracks ...Track) *Line {
+	l := &Line{tracks: make([]track, len(tracks))}
+	for i, t := range tracks {
+		l.tracks[i] = track{rate: t.ClockRate, kind: t.Kind}
+	}
+	return l
+}
+
+// Begin begins a run. No wall time it gives will be before floor: where the
+// run before ended a little in the future, this one waits for it.
+func (l *Line) Begin(at Instant, floor int64) {
+	l.due, l.fixed, l.pending = None, false, 0
+	l.begun, l.checked, l.floor = at, at, floor
+	for i := range l.tracks {
+		l.tracks[i].reset()
+	}
+}
+
+// Due says whether the run should end at the next sync sample, and why.
+func (l *Line) Due() Cause { return l.due }
+
+// SetReorder tells that a track's pictures are not sent in the order in which
+// they are shown, so that a time stamp may be before the last.
+func (l *Line) SetReorder(track int, reorder bool) { l.tracks[track].reorder = reorder }
+
+// ByArrival reports whether a track's time stamps proved useless.
+func (l *Line) ByArrival(track int) bool { return l.tracks[track].byArrival }
+
+// Usual is the usual distance between a track's samples, 0 before it is known.
+func (l *Line) Usual(track int) media.Ticks { return l.tracks[track].usual }
+
+// Place places the next sample of a track. duration is that of an audio sample
+// that is known to be so long, else 0.
+func (l *Line) Place(track int, rtp uint32, duration media.Ticks, at Instant) Placement {
+	t := &l.tracks[track]
+	p := t.place(rtp, duration, at.Mono)
+	if p.Hole && l.master() == t {
+		l.due = max(l.due, Hole)
+	}
+	if !p.Restamped {
+		t.sawDelay(at.Mono-p.Time.Duration(t.rate), at.Mono, l.begun.Mono)
+	}
+	l.Check(at)
+	return p
+}
+
+// Check is to be called about once a second, also when nothing arrives: it
+// notices that the recorder's clock was set, and slews.
+func (l *Line) Check(at Instant) {
+	elapsed := at.Mono - l.checked.Mono
+	if elapsed < checkEvery {
+		return
+	}
+	if step := time.Duration(at.Wall-l.checked.Wall) - elapsed; step.Abs() > maxError {
+		l.due = Step
+	}
+	l.checked = at
+	if l.due == Step || !l.fixed {
+		return
+	}
+	l.measure(at)
+	slew := clamp(l.pending, time.Duration(float64(elapsed)*videoSlew))
+	l.base += int64(slew)
+	l.pending -= slew
+	for i := range l.tracks {
+		t := &l.tracks[i]
+		slew := clamp(t.pending, time.Duration(float64(elapsed)*audioSlew))
+		t.offset += slew
+		t.pending -= slew
+	}
+}
+
+// measure compares what the line says with the least delayed arrivals: the
+// master's with the wall clock, the others' with the master's.
+func (l *Line) measure(at Instant) {
+	m := l.master()
+	if m == nil || !m.fixed {
+		return
+	}
+	if at.Mono-l.begun.Mono <= settle {
+		// The least delayed sample up to now. Bursts at the start and slow
+		// first packets end here.
+		l.base = min(l.base, at.Wall-int64(at.Mono)+int64(m.anchor-m.offset))
+		return
+	}
+	if m.measured {
+		m.measured = false
+		l.pending = time.Duration(at.Wall - int64(at.Mono) + int64(m.least-m.offset) - l.base)
+		if l.pending.Abs() > maxError {
+			l.due = max(l.due, Drift)
+		}
+	}
+	for i := range l.tracks {
+		t := &l.tracks[i]
+		if t == m || !t.fixed || !t.measured || m.least == 0 {
+			continue
+		}
+		t.measured = false
+		t.pending = (t.least - m.least) - (t.offset - m.offset)
+		if t.pending.Abs() > maxError {
+			l.due = max(l.due, Drift)
+		}
+	}
+}
+
+// Start is the run's time of a position of the track.
+func (l *Line) Start(track int, pos media.Ticks) media.Ticks {
+	t := &l.tracks[track]
+	l.fix(t)
+	return max(0, pos+media.FromDuration(t.offset, t.rate))
+}
+
+// Wall dates a run's time of the track: the same zero for all tracks, slewed
+// to the recorder's clock. It increases from call to call.
+func (l *Line) Wall(track int, start media.Ticks) int64 {
+	t := &l.tracks[track]
+	l.fix(t)
+	t.wall = max(l.base+int64(start.Duration(t.rate)), t.wall+1, l.floor)
+	return t.wall
+}
+
+// fix decides where the run and the track begin, when that is asked for the
+// first time: by then the burst with which a camera may begin has come.
+func (l *Line) fix(t *track) {
+	if !l.fixed {
+		l.fixed = true
+		heard := 0
+		for i := range l.tracks {
+			if o := &l.tracks[i]; o.begun {
+				if heard == 0 || o.anchor < l.zero {
+					l.zero = o.anchor
+				}
+				heard++
+			}
+		}
+		if heard == 0 {
+			l.zero = l.begun.Mono
+		}
+		if heard < len(l.tracks) {
+			l.zero -= lateComer
+		}
+		l.base = l.begun.Wall + int64(l.zero-l.begun.Mono)
+	}
+	if !t.fixed && t.begun {
+		t.fixed = true
+		t.offset = t.anchor - l.zero
+	}
+}
+
+// master is the track that wall time follows: the video, once it is heard.
+func (l *Line) master() *track {
+	var m *track
+	for i := range l.tracks {
+		t := &l.tracks[i]
+		if t.begun && (m == nil || t.kind == media.Video) {
+			m = t
+		}
+	}
+	return m
+}
+
+func clamp(d, limit time.Duration) time.Duration { return max(-limit, min(d, limit)) }

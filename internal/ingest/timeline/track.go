@@ -1,0 +1,252 @@
+package timeline
+
+import (
+	"time"
+
+	"nvr/internal/media"
+)
+
+const (
+	// So many jumps of one direction in a row are a new epoch of RTP time.
+	jumpsToBelieve = 3
+	// So many jumps in a row of any direction are no time at all.
+	jumpsToGiveUp = 10
+	// A stamp that stands still that long means nothing.
+	maxFrozen = time.Second
+	// The rates of media time and arrival may differ by a tenth; two spans of
+	// this length beyond it, in the same direction, and the stamps are lies
+	// (one long stall makes one slow span and one fast).
+	ratioSpan = 5 * time.Second
+	minRatio  = 0.9
+	maxRatio  = 1.1
+	// The burst with which a camera begins is no measure.
+	ratioAfter = time.Second
+	// The usual step is the mean of so many samples.
+	usualBlock = 16
+)
+
+// track places the samples of one track.
+type track struct {
+	kind      media.Kind
+	rate      uint32
+	reorder   bool
+	byArrival bool // for the rest of the session
+
+	begun  bool
+	rtp    uint32        // of the last sample whose stamp was believed,
+	pos    media.Ticks   // its position by its stamp
+	at     time.Duration // and its arrival
+	last   media.Ticks   // position given to the last sample
+	lastAt time.Duration // arrival of it
+	top    media.Ticks   // highest position given
+	usual  media.Ticks
+
+	block    media.Ticks // top when the block began
+	inBlock  int
+	jumps    int // in a row
+	forward  bool
+	sameWay  int // jumps in the same direction in a row
+	frozen   time.Duration
+	isFrozen bool
+
+	spanTop media.Ticks // ratio: where the span began
+	spanAt  time.Duration
+	spanN   int
+	bias    int // last span was too slow (-1), too fast (1)
+
+	anchor   time.Duration // least (arrival − position) while the run settles
+	least    time.Duration // the same of the last whole window
+	leastNow time.Duration // and of the one in work
+	windowAt time.Duration
+	measured bool // least is news
+
+	fixed   bool
+	offset  time.Duration // of position 0 from the run's zero
+	pending time.Duration // error of offset that is still to be slewed
+	wall    int64         // the last one given
+
+	period media.Ticks // by arrival: smoothed step
+}
+
+// reset forgets a run, and keeps what was learned of the camera.
+func (t *track) reset() {
+	*t = track{kind: t.kind, rate: t.rate, reorder: t.reorder, byArrival: t.byArrival, usual: t.usual, period: t.period}
+}
+
+func (t *track) place(rtp uint32, duration media.Ticks, at time.Duration) Placement {
+	if !t.begun {
+		t.begun = true
+		t.rtp, t.at, t.lastAt = rtp, at, at
+		if t.reorder {
+			t.pos = media.FromDuration(reorderLead, t.rate)
+		}
+		t.last, t.top, t.block, t.spanTop = t.pos, t.pos, t.pos, t.pos
+		t.spanAt = at + ratioAfter
+		t.anchor, t.leastNow, t.windowAt = at-t.pos.Duration(t.rate), at-t.pos.Duration(t.rate), at
+		if duration > 0 {
+			t.usual = duration
+		}
+		return Placement{Time: t.pos}
+	}
+	p := t.next(rtp, at)
+	hole := max(media.FromDuration(minHole, t.rate), 2*t.usual)
+	if t.usual > 0 {
+		p.Hole = p.Time-t.top > hole
+	}
+	t.learn(p, duration, at)
+	t.last, t.lastAt, t.top = p.Time, at, max(t.top, p.Time)
+	return p
+}
+
+// next decides on the position of a sample.
+func (t *track) next(rtp uint32, at time.Duration) Placement {
+	if t.byArrival {
+		return Placement{Time: t.smooth(at)}
+	}
+	step := media.Ticks(int32(rtp - t.rtp))
+	if step == 0 {
+		return t.standstill(at)
+	}
+	t.isFrozen = false
+	pos := t.pos + step
+	since := at - t.at
+	delta := step.Duration(t.rate) - since
+	// After a stall samples come in a burst: their steps do not fit their
+	// arrivals, but none is from the future.
+	future := pos.Duration(t.rate) - (at - t.anchor)
+	inOrder := pos > t.last || t.reorder && delta.Abs() <= maxJump
+	if inOrder && (delta.Abs() <= maxJump || step > 0 && future <= maxJump) {
+		t.rtp, t.pos, t.at = rtp, pos, at
+		t.jumps, t.sameWay = 0, 0
+		return Placement{Time: pos}
+	}
+	return t.jump(rtp, step > 0, since, at)
+}
+
+// jump deals with a stamp that makes no sense. One is restamped (an Intelbras
+// DVR sends one every two seconds); several in one direction, or one behind a
+// silence, are a new epoch (Tapo restarts at 0): it is joined at the distance
+// of the arrivals.
+func (t *track) jump(rtp uint32, forward bool, since, at time.Duration) Placement {
+	if t.sameWay == 0 || forward != t.forward {
+		t.sameWay, t.forward = 0, forward
+	}
+	t.jumps++
+	t.sameWay++
+	step := max(1, t.usual)
+	if t.jumps >= jumpsToGiveUp {
+		t.giveUp(at)
+		return Placement{Time: t.smooth(at), Restamped: true}
+	}
+	silent := at-t.lastAt > max(maxJump, 2*t.usual.Duration(t.rate))
+	if t.sameWay < jumpsToBelieve && !silent {
+		return Placement{Time: t.last + step, Restamped: true}
+	}
+	pos := max(t.last+1, t.pos+media.FromDuration(since, t.rate))
+	t.rtp, t.pos, t.at = rtp, pos, at
+	if silent {
+		t.jumps = 0
+	}
+	t.sameWay = 0
+	t.spanAt = at // the ratio begins anew
+	t.spanTop, t.spanN = pos, 0
+	return Placement{Time: pos}
+}
+
+// standstill deals with a stamp that is the last one's (Vstarcam; some send 0
+// for ever).
+func (t *track) standstill(at time.Duration) Placement {
+	if !t.isFrozen {
+		t.isFrozen, t.frozen = true, t.lastAt
+	}
+	if at-t.frozen > maxFrozen {
+		t.giveUp(at)
+		return Placement{Time: t.smooth(at), Restamped: true}
+	}
+	// Half a step: the next one may be only that far away.
+	return Placement{Time: t.last + max(1, t.usual/2), Restamped: true}
+}
+
+// giveUp places by arrival from here on.
+func (t *track) giveUp(at time.Duration) {
+	t.byArrival = true
+	t.period = max(1, t.usual)
+	t.pos, t.at = t.last, t.lastAt
+}
+
+// smooth is a position by arrival: a step of the usual length, drawn towards
+// the arrival, as packets come in batches.
+func (t *track) smooth(at time.Duration) media.Ticks {
+	arrived := t.pos + media.FromDuration(at-t.at, t.rate)
+	if t.period <= 0 { // a run of a camera that was given up begins
+		t.period = max(1, arrived-t.last)
+	}
+	pos := t.last + t.period
+	off := arrived - pos
+	if limit := media.FromDuration(maxJump, t.rate); off > limit || off < -limit {
+		if off > 0 {
+			return arrived
+		}
+		return t.last + 1
+	}
+	t.period = max(1, min(t.period+off/64, media.Ticks(t.rate)*10))
+	return max(t.last+1, pos+off/8)
+}
+
+// learn keeps the usual step, and compares media time with arrival.
+func (t *track) learn(p Placement, duration media.Ticks, at time.Duration) {
+	if p.Hole {
+		t.block, t.inBlock = p.Time, 0
+		t.spanAt, t.spanTop, t.spanN = at, p.Time, 0
+		return
+	}
+	top := max(t.top, p.Time)
+	switch {
+	case duration > 0:
+		t.usual = duration
+	case p.Restamped:
+		t.block, t.inBlock = top, 0
+	default:
+		t.inBlock++
+		if t.usual == 0 || t.inBlock == usualBlock {
+			t.usual = max(1, (top-t.block)/media.Ticks(t.inBlock))
+			if t.inBlock == usualBlock {
+				t.block, t.inBlock = top, 0
+			}
+		}
+	}
+	if t.byArrival || at < t.spanAt {
+		t.spanTop = top
+		return
+	}
+	t.spanN++
+	if span := at - t.spanAt; span >= ratioSpan {
+		ratio := float64((top - t.spanTop).Duration(t.rate)) / float64(span)
+		bias := 0
+		if t.spanN >= 5 && ratio < minRatio {
+			bias = -1
+		} else if t.spanN >= 5 && ratio > maxRatio {
+			bias = 1
+		}
+		if bias != 0 && bias == t.bias {
+			n := media.Ticks(t.spanN)
+			t.giveUp(at)
+			t.period = max(1, media.FromDuration(span, t.rate)/n)
+			t.pos, t.at = p.Time, at
+		}
+		t.bias, t.spanAt, t.spanTop, t.spanN = bias, at, top, 0
+	}
+}
+
+// sawDelay takes note of the moment at which position 0 would have arrived, had
+// it been delayed like this sample.
+func (t *track) sawDelay(moment, at, runBegan time.Duration) {
+	if at-runBegan <= settle {
+		t.anchor = min(t.anchor, moment)
+	}
+	t.leastNow = min(t.leastNow, moment)
+	if at-t.windowAt >= window {
+		t.least, t.measured = t.leastNow, true
+		t.leastNow, t.windowAt = moment, at
+	}
+}
