@@ -34,6 +34,9 @@ func Filler(codec media.Codec, size int, seed uint64) []byte {
 	return append(nal, rbspStop)
 }
 
+// Fillable reports whether there is a filler of exactly size bytes.
+func Fillable(codec media.Codec, size int) bool { return fillerPayload(codec, size) >= 0 }
+
 // FillerMin is the size of the smallest filler.
 func FillerMin(codec media.Codec) int { return headerSize(codec) + 1 + 1 + len(fillerUUID) + 1 }
 
