@@ -148,9 +148,15 @@ func (w *writer) commit(ctx context.Context, batch []queued) error {
 		clear(w.described) // what described them may be among what was lost
 		w.v.counters.failures.Add(1)
 		w.v.o.Log.Error("writing to disk failed", "dir", w.v.dir.Path(), "pool", w.head, "offset", w.off, "attempt", w.failed, "error", err)
+		// A later durable_seq must not prove what failed here: such proofs hold
+		// for one open_id only.
+		w.open++
 		switch {
 		case w.failed == 1 && !isGone(err):
-			w.off = (w.off + 2*skipBytes - 1) / skipBytes * skipBytes
+			w.off = (w.off + skipBytes - 1) / skipBytes * skipBytes
+			if !w.full && w.v.ring.Resume(w.head, w.open, w.block) != nil {
+				w.full = true
+			}
 			continue
 		case w.failed == 2 && !isGone(err):
 			if err := w.v.ring.Mark(w.head, pool.Bad, w.block); err != nil {
@@ -289,18 +295,18 @@ func (w *writer) writeGroup() error {
 	h := pool.Header{Identity: w.v.ring.Identity(w.head), Offset: w.off, Seq: w.seq, OpenID: w.open, DurableSeq: w.durable}
 	n := w.builder.Encode(w.buf, &h)
 	w.builder.Reset()
+	w.off += int64(n) // also when the write fails: never again in the same place
 	f, err := w.v.ring.File(w.head)
 	if err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(w.buf[:n], w.off); err != nil {
+	if _, err := f.WriteAt(w.buf[:n], h.Offset); err != nil {
 		return fmt.Errorf("write group %d to pool %03d: %w", w.seq, w.head, err)
 	}
 	dir := make([]byte, h.DirLen)
 	copy(dir, w.buf[pool.HeaderSize:])
 	w.pending = append(w.pending, pool.Group{Header: h, Dir: dir})
 	w.dirBytes += int64(pool.HeaderSize + len(dir))
-	w.off += int64(n)
 	w.v.counters.bytes.Add(int64(n))
 	return nil
 }
