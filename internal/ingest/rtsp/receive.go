@@ -1,0 +1,188 @@
+package rtsp
+
+import (
+	"context"
+	"encoding/binary"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	reportPeriod = 5 * time.Second
+	byePatience  = 3 * time.Second // from BYE to giving up, if nothing follows
+)
+
+// Stats are counters since Open.
+type Stats struct {
+	Reads   uint64 // that returned something
+	Bytes   uint64 // all of them, messages too
+	Packets uint64 // handed to the Handler
+	Lost    uint64 // sequence numbers that are missing: cameras drop packets before TCP
+	Ignored uint64 // packets of foreign sources and unknown payload types
+	Junk    uint64 // bytes that were no frame and no message
+}
+
+type counters struct{ reads, bytes, packets, lost, ignored, junk atomic.Uint64 }
+
+// Stats may be called at any time; all but Reads and Bytes are brought up to
+// date with each batch.
+func (s *Session) Stats() Stats {
+	c := &s.stats
+	return Stats{c.reads.Load(), c.bytes.Load(), c.packets.Load(), c.lost.Load(), c.ignored.Load(), c.junk.Load()}
+}
+
+// batch counts what one round brought.
+type batch struct{ packets, ignored uint64 }
+
+// Receive hands everything that comes to h until the stream ends. It returns
+// nil only when ctx ended; otherwise it says why.
+//
+// Keepalives and receiver reports are sent from here, between two batches: a
+// write that the kernel does not take within 5 ms is given up.
+func (s *Session) Receive(ctx context.Context, h Handler) error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	var n batch
+	defer s.publish(&n)
+	for _, f := range s.early {
+		s.frame(item{kind: itemFrame, channel: f.channel, data: f.data}, f.at, h, &n)
+	}
+	s.early = nil
+	for {
+		if err := s.drain(h, &n); err != nil {
+			return s.errorf("receive: %w", err)
+		}
+		s.publish(&n)
+		now := time.Now()
+		if err := h.Tick(now); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := s.upkeep(now); err != nil {
+			return s.errorf("receive: %w", err)
+		}
+		if err := s.fill(nextBeat(now)); err != nil {
+			return s.errorf("receive: %w", err)
+		}
+	}
+}
+
+// drain takes everything that is complete out of the buffer.
+func (s *Session) drain(h Handler, n *batch) error {
+	for {
+		it, err := s.nextItem()
+		switch {
+		case err != nil:
+			return err
+		case it.kind == itemFrame:
+			s.frame(it, s.readAt, h, n)
+		case it.kind == itemNone:
+			return nil
+		case it.message.code == 0:
+			err = s.answerRequest(it.message)
+		default:
+			err = s.keepaliveAnswered(it.message, s.readAt)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// frame takes in a frame of a channel that is set up.
+func (s *Session) frame(it item, arrival time.Time, h Handler, n *batch) {
+	index := int(s.channels[it.channel])
+	t := s.tracks[index]
+	if s.split.roles[it.channel] == rtcpRole || isRTCP(it.data[1]) {
+		s.control(t, index, it.data, arrival, h)
+		return
+	}
+	pt := it.data[1] & 0x7f
+	rate := t.clockRates[pt]
+	if rate == 0 && t.listed { // Geovision's type 50 takes the sequence numbers of the video
+		n.ignored++
+		return
+	}
+	t.listed = t.listed || rate != 0
+	ssrc := binary.BigEndian.Uint32(it.data[8:])
+	wasMixed := t.source.mixed
+	accepted := t.source.accept(ssrc, arrival)
+	if t.source.mixed && !wasMixed {
+		s.log.Warn("two streams are mixed: one is left out", "camera", s.to.addr(), "track", index, "kept", t.source.current, "left_out", t.source.banned)
+	}
+	if !accepted {
+		n.ignored++
+		return
+	}
+	t.receiver.packet(ssrc, binary.BigEndian.Uint16(it.data[2:]), binary.BigEndian.Uint32(it.data[4:]), rate, arrival)
+	s.byeAt = time.Time{}
+	n.packets++
+	h.Packet(index, it.data, arrival)
+}
+
+// control takes in a compound RTCP packet (RFC 3550 §6.1). What is about
+// another source than the packets' is ignored.
+func (s *Session) control(t *track, index int, data []byte, arrival time.Time, h Handler) {
+	eachRTCP(data, func(kind uint8, body []byte) {
+		ssrc := binary.BigEndian.Uint32(body[4:])
+		if t.receiver.started && ssrc != t.receiver.ssrc {
+			return
+		}
+		switch {
+		case kind == rtcpSR && len(body) >= 20:
+			ntp := binary.BigEndian.Uint64(body[8:])
+			t.receiver.senderReport(ntp, arrival)
+			if ntp != 0 {
+				h.SenderReport(index, ntpTime(ntp), binary.BigEndian.Uint32(body[16:]), arrival)
+			}
+		case kind == rtcpBYE && t.receiver.started:
+			s.byeAt = arrival
+		}
+	})
+}
+
+// publish makes the counters of a batch visible.
+func (s *Session) publish(n *batch) {
+	if n.packets != 0 || n.ignored != 0 {
+		s.stats.packets.Add(n.packets)
+		s.stats.ignored.Add(n.ignored)
+		*n = batch{}
+		var lost uint64
+		for _, t := range s.tracks {
+			lost += t.receiver.totalLost()
+		}
+		s.stats.lost.Store(lost)
+	}
+	s.stats.junk.Store(s.split.junk)
+}
+
+// upkeep does what is due.
+func (s *Session) upkeep(now time.Time) error {
+	if !s.byeAt.IsZero() && now.Sub(s.byeAt) > byePatience {
+		return errBye
+	}
+	if !now.Before(s.keepalive.due) {
+		if err := s.sendKeepalive(now); err != nil {
+			return err
+		}
+	}
+	if now.Before(s.reportDue) {
+		return nil
+	}
+	s.reportDue = now.Add(reportPeriod)
+	s.out = s.out[:0]
+	for _, t := range s.tracks {
+		if t.receiver.started {
+			at := len(s.out)
+			s.out = t.receiver.appendReport(beginFrame(s.out, t.rtcp), s.ownSSRC, s.cname, now)
+			endFrame(s.out, at)
+		}
+	}
+	if len(s.out) == 0 {
+		return nil
+	}
+	_, err := s.post(s.out)
+	return err
+}
