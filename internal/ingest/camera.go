@@ -1,0 +1,200 @@
+// Package ingest is a camera's life: connect, record, back off, again.
+//
+//	rtsp      session and paced reading    → RTP packets
+//	rtp       depacketizer of a codec      → access units, written in place
+//	timeline  RTP time and arrival         → media time, wall time, runs
+//	builder   samples                      → records, offered to a Recorder
+//
+// Everything of a camera happens on the goroutine that calls Camera.Run.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"nvr/internal/ingest/rtsp"
+	"nvr/internal/media"
+)
+
+// Recorder takes what a camera gives. Neither method may wait.
+type Recorder interface {
+	// Offer takes ownership of r.Buffer in any case. It returns false if the
+	// record was dropped because the camera is over its budget.
+	Offer(r media.Record) bool
+	// OfferGap takes a gap; one that ends at 0 is still open, and is offered
+	// again when its end is known. False: ask again later.
+	OfferGap(g media.Gap) bool
+}
+
+const (
+	defaultRecordEvery = 800 * time.Millisecond // leaves 200 ms of the second that may be lost for the writer
+	mediaTimeout       = 10 * time.Second       // without a sample; longer than any legal silence (sub-streams of 1 fps)
+	goodAfter          = 30 * time.Second       // of media: the camera is well again
+	logEvery           = time.Minute            // the same trouble is logged so often
+	maxDetail          = 200                    // bytes of an error's text in a gap
+)
+
+// Options say which stream to record, and how.
+type Options struct {
+	Stream             *media.Stream
+	URL                string // without user info
+	Username, Password string
+	Transport          string // "auto" or "tcp"; empty is auto
+	Audio              bool   // record the audio too, if there is one that can be stored
+
+	// MaxReconnectAttempts ends Run after so many failures in a row; 0 is never.
+	MaxReconnectAttempts int
+
+	// Records are cut and offered whenever Epoch + n×RecordEvery passes: all
+	// cameras with the same two values at once, just before the writer commits.
+	RecordEvery time.Duration // 0 is 800 ms
+	Epoch       time.Time     // zero is the time of New
+
+	// Dial makes connections; nil is net.Dialer's.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	Log *slog.Logger // nil: nothing is logged
+}
+
+// Camera records one stream of one camera.
+type Camera struct {
+	o        Options
+	log      *slog.Logger
+	recorder Recorder
+	gaps     *gaps
+	status   status
+
+	lastLog time.Time
+	lastWhy media.Reason
+}
+
+// New returns a camera that is started with Run.
+func New(o Options, r Recorder) *Camera {
+	if o.RecordEvery <= 0 {
+		o.RecordEvery = defaultRecordEvery
+	}
+	if o.Epoch.IsZero() {
+		o.Epoch = time.Now()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Camera{
+		o:        o,
+		log:      o.Log.With("camera", o.Stream.Camera.ID, "stream", o.Stream.Name),
+		recorder: r,
+		gaps:     &gaps{stream: o.Stream, recorder: r},
+	}
+	c.status.s = Status{Camera: o.Stream.Camera.ID, Stream: o.Stream.Name, State: Stopped, Since: time.Now()}
+	return c
+}
+
+// Run records until ctx ends (then it returns nil, and everything received has
+// been offered) or the attempts are used up. It must not be called twice.
+func (c *Camera) Run(ctx context.Context) error {
+	defer c.status.enter(Stopped)
+	c.gaps.end = time.Now().UnixNano()
+	var wait backoff
+	for failures := 0; ; {
+		began := time.Now()
+		c.status.connecting(failures + 1)
+		good, err := c.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		now := time.Now()
+		if good >= goodAfter {
+			failures, wait = 0, backoff{}
+		}
+		failures++
+		why := reasonOf(err)
+		c.gaps.open(why, detail(err), now)
+		if limit := c.o.MaxReconnectAttempts; limit > 0 && failures > limit {
+			return fmt.Errorf("camera %s: %d attempts: %w", c.o.Stream.Camera.ID, failures, err)
+		}
+		retry := now.Add(wait.next(why, began, now))
+		c.trouble(why, err, retry)
+		c.status.waiting(why, detail(err), retry)
+		if !sleep(ctx, time.Until(retry), c.gaps) {
+			return nil
+		}
+	}
+}
+
+// Status is a snapshot of how the camera is; it may be called at any time.
+func (c *Camera) Status() Status { return c.status.get() }
+
+// session is one connection's life. It returns for how long media came, and
+// why that ended. A panic ends the session and no more (SEC-02).
+func (c *Camera) session(ctx context.Context) (good time.Duration, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{p, debug.Stack()}
+		}
+	}()
+	s, err := rtsp.Open(ctx, rtsp.Options{
+		URL: c.o.URL, Username: c.o.Username, Password: c.o.Password,
+		Transport: rtsp.Transport(c.o.Transport), Dial: c.o.Dial, Log: c.log,
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	rec := newRecording(c)
+	for _, p := range c.pick(s.Medias()) {
+		if err := s.Setup(ctx, p.media); err != nil {
+			if p.kind == media.Audio && rec.hasVideo() {
+				c.log.Warn("the audio cannot be had", "error", err)
+				continue
+			}
+			return 0, err
+		}
+		rec.add(p)
+	}
+	if len(rec.tracks) == 0 {
+		return 0, errNoTracks
+	}
+	if _, err := s.Play(ctx); err != nil {
+		return 0, err
+	}
+	rec.begin(time.Now())
+	err = s.Receive(ctx, rec)
+	rec.close()
+	return rec.lasted(), err
+}
+
+// trouble logs why there is nothing to record: each reason when it begins, and
+// once a minute while it lasts.
+func (c *Camera) trouble(why media.Reason, err error, retry time.Time) {
+	now := time.Now()
+	if why == c.lastWhy && now.Sub(c.lastLog) < logEvery {
+		return
+	}
+	c.lastWhy, c.lastLog = why, now
+	args := []any{"reason", string(why), "error", detail(err), "retry_in", retry.Sub(now).Round(time.Second / 10)}
+	if p := (*panicError)(nil); errors.As(err, &p) {
+		args = append(args, "stack", string(p.stack))
+		c.log.Error("a mistake of ours ended the session", args...)
+		return
+	}
+	c.log.Warn("not recording", args...)
+}
+
+// sleep waits, and reports false if ctx ended meanwhile. Gaps that were not
+// taken are offered again.
+func sleep(ctx context.Context, d time.Duration, g *gaps) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		g.retry()
+		return true
+	}
+}

@@ -1,0 +1,98 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+	"unicode"
+
+	"nvr/internal/ingest/rtsp"
+	"nvr/internal/media"
+)
+
+var (
+	errNoTracks = errors.New("the camera offers no track that can be stored")
+	errNoMedia  = fmt.Errorf("no sample for %v", mediaTimeout)
+)
+
+// panicError is a panic that was contained in its camera.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// reasonOf says what an error that ended a session means for the gap after it.
+// What is none of the known answers is a connection that was not there or broke.
+func reasonOf(err error) media.Reason {
+	var status *rtsp.StatusError
+	var ours *panicError
+	switch {
+	case errors.Is(err, errNoMedia):
+		return media.ReasonNoMedia
+	case errors.Is(err, rtsp.ErrUnauthorized):
+		return media.ReasonAuth
+	case errors.As(err, &status), errors.As(err, &ours), errors.Is(err, errNoTracks), errors.Is(err, rtsp.ErrNoMedia):
+		return media.ReasonCamera
+	}
+	return media.ReasonUnreachable
+}
+
+// detail is an error's text as one short line.
+func detail(err error) string {
+	if err == nil {
+		return "the camera ended the session"
+	}
+	s := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, err.Error())
+	if len(s) > maxDetail {
+		s = strings.ToValidUTF8(s[:maxDetail], "") + "…"
+	}
+	return s
+}
+
+const (
+	// Wrong passwords lock accounts after a handful of tries.
+	authWait = 30 * time.Second
+	// A camera that reboots, or lost its cable, must be recorded again within 5 s
+	// of its return, and many answer 404 or 503 before they are ready: in the
+	// first minutes of an outage we knock every 4 s at most, later every 30 s.
+	knockWait  = 4 * time.Second
+	knockFor   = 5 * time.Minute
+	leastPause = 750 * time.Millisecond // after the end of an attempt, however long that took
+)
+
+var steps = [...]time.Duration{1 * time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second}
+
+// backoff says how long to wait after a failure. The zero value is fresh.
+type backoff struct {
+	failures int
+	since    time.Time // of the first failure
+}
+
+// next is the pause after an attempt that began and ended then. It is counted
+// from the attempt's beginning, as a dial that times out was a wait already; and
+// shortened by up to a quarter by chance, so that the cameras behind one switch
+// do not come back all at once.
+func (b *backoff) next(why media.Reason, began, ended time.Time) time.Duration {
+	if b.failures == 0 {
+		b.since = ended
+	}
+	d := steps[min(b.failures, len(steps)-1)]
+	b.failures++
+	if why == media.ReasonAuth {
+		return authWait + rand.N(authWait/4) // never sooner
+	}
+	if ended.Sub(b.since) < knockFor {
+		d = min(d, knockWait)
+	}
+	d -= rand.N(d / 4)
+	return max(leastPause, d-ended.Sub(began))
+}

@@ -1,0 +1,92 @@
+package ingest
+
+import (
+	"time"
+
+	"nvr/internal/media"
+)
+
+// maxGapsKept bounds the gaps that the recorder would not take yet.
+const maxGapsKept = 64
+
+// gaps keeps account of the time without samples. There is at most one gap at
+// a time; the next record of the leading track ends it.
+type gaps struct {
+	stream   *media.Stream
+	recorder Recorder
+
+	end       int64 // wall time at which what is recorded ends
+	current   media.Gap
+	isOpen    bool
+	announced bool // the current gap was offered, with its end open
+	refused   []media.Gap
+}
+
+// open begins a gap at the end of what is recorded and tells at once: nobody
+// knows how long it will be. A gap that is open already ends now if its reason
+// was another.
+func (g *gaps) open(why media.Reason, detail string, now time.Time) {
+	from := g.end
+	if g.isOpen {
+		if g.current.Reason == why && g.announced {
+			return
+		}
+		if g.announced {
+			from = max(now.UnixNano(), g.current.Span.From)
+			g.close(from)
+		}
+		g.isOpen = false
+	}
+	g.note(why, detail, from)
+	g.announced = true
+	g.offer(g.current)
+}
+
+// note begins a gap that is told when it ends: a hole inside a session.
+func (g *gaps) note(why media.Reason, detail string, from int64) {
+	if g.isOpen {
+		return
+	}
+	g.isOpen, g.announced = true, false
+	g.current = media.Gap{Stream: g.stream, Span: media.Span{From: from}, Reason: why, Detail: detail}
+}
+
+// recorded tells that a record of the leading track was offered: what gap there
+// was ends with it, and where it was refused the next one begins.
+func (g *gaps) recorded(wall, end int64, accepted bool) {
+	if g.isOpen && (accepted || g.current.Reason != media.ReasonOverload) {
+		g.close(wall)
+	}
+	if accepted {
+		g.end = end
+	} else {
+		g.note(media.ReasonOverload, "the writer's queue is full", wall)
+	}
+}
+
+// close ends the gap at a time. One that was told of must be ended even if it
+// has no length (the recorder's clock went back).
+func (g *gaps) close(to int64) {
+	g.isOpen = false
+	g.current.Span.To = max(to, g.current.Span.From)
+	if g.announced || !g.current.Span.Empty() {
+		g.offer(g.current)
+	}
+}
+
+func (g *gaps) offer(gap media.Gap) {
+	if len(g.refused) == 0 && g.recorder.OfferGap(gap) {
+		return
+	}
+	if len(g.refused) == maxGapsKept {
+		g.refused = g.refused[1:]
+	}
+	g.refused = append(g.refused, gap)
+}
+
+// retry offers again what was refused.
+func (g *gaps) retry() {
+	for len(g.refused) > 0 && g.recorder.OfferGap(g.refused[0]) {
+		g.refused = g.refused[1:]
+	}
+}

@@ -1,0 +1,209 @@
+package ingest
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"nvr/internal/ingest/rtp"
+	"nvr/internal/ingest/timeline"
+	"nvr/internal/media"
+)
+
+// lastRun is the last RunID given in this process; no two may be equal, be it
+// that two cameras begin in the same microsecond or that the clock goes back.
+var lastRun atomic.Uint64
+
+func nextRun(now time.Time) media.RunID {
+	for {
+		last := lastRun.Load()
+		id := max(uint64(max(0, now.UnixMicro())), last+1)
+		if lastRun.CompareAndSwap(last, id) {
+			return media.RunID(id)
+		}
+	}
+}
+
+// recording is what one session gives: runs, one after the other. It is an
+// rtsp.Handler.
+type recording struct {
+	c         *Camera
+	line      *timeline.Line
+	kinds     []timeline.Track
+	tracks    []*builder
+	receivers []*rtp.Receiver
+
+	run     media.RunID
+	cutAt   time.Time // when records are cut next
+	started time.Time // PLAY was answered
+	heard   time.Time // the leading track's last sample arrived
+	first   time.Time // the same track's first
+	checked time.Time
+	clock   time.Duration // the camera's, ahead of ours
+}
+
+func newRecording(c *Camera) *recording { return &recording{c: c} }
+
+// add makes room for the next track that was SETUP.
+func (r *recording) add(p choice) {
+	b := &builder{rec: r, index: len(r.tracks), kind: p.kind, rate: p.clockRate, name: p.name, number: media.VideoTrack}
+	if p.kind == media.Audio {
+		b.number = media.AudioTrack
+	}
+	r.tracks = append(r.tracks, b)
+	r.kinds = append(r.kinds, timeline.Track{Kind: p.kind, ClockRate: p.clockRate})
+	r.receivers = append(r.receivers, rtp.NewReceiver(p.depacketizer(b), p.types...))
+}
+
+func (r *recording) hasVideo() bool {
+	for _, b := range r.tracks {
+		if b.kind == media.Video {
+			return true
+		}
+	}
+	return false
+}
+
+// begin begins the first run.
+func (r *recording) begin(now time.Time) {
+	r.line = timeline.New(r.kinds...)
+	r.started, r.heard, r.checked = now, now, now
+	video := r.hasVideo()
+	for _, b := range r.tracks {
+		b.leads = b.kind == media.Video || !video
+		b.buf = media.NewBuffer(b.capacity())
+	}
+	r.cutAt = r.nextCut(now)
+	r.newRun(now, r.c.gaps.end)
+}
+
+// newRun begins a run: video from its next sync sample, audio at once.
+func (r *recording) newRun(now time.Time, floor int64) {
+	r.run = nextRun(now)
+	r.line.Begin(r.instant(now), floor)
+	for _, b := range r.tracks {
+		b.newRun()
+	}
+}
+
+// instant is a moment on both clocks. Go's Time has both: the monotonic one
+// against Epoch, and the wall clock's reading.
+func (r *recording) instant(t time.Time) timeline.Instant {
+	return timeline.Instant{Mono: t.Sub(r.c.o.Epoch), Wall: t.UnixNano()}
+}
+
+// nextCut is the next moment of Epoch + n×RecordEvery.
+func (r *recording) nextCut(now time.Time) time.Time {
+	every := r.c.o.RecordEvery
+	since := now.Sub(r.c.o.Epoch)
+	n := since / every
+	if since >= 0 {
+		n++
+	}
+	return r.c.o.Epoch.Add(n * every)
+}
+
+// Packet takes an RTP packet.
+func (r *recording) Packet(track int, pkt []byte, arrival time.Time) {
+	if track < 0 || track >= len(r.receivers) {
+		return
+	}
+	if !arrival.Before(r.cutAt) {
+		r.cut(arrival)
+	}
+	r.receivers[track].Packet(pkt, arrival)
+}
+
+// SenderReport compares the camera's clock with ours. It dates no footage:
+// cameras' clocks stand in 1970, or in their own time zone.
+func (r *recording) SenderReport(_ int, ntp time.Time, _ uint32, arrival time.Time) {
+	r.clock = ntp.Sub(arrival.Round(0))
+}
+
+// Tick is called several times a second.
+func (r *recording) Tick(now time.Time) error {
+	if !now.Before(r.cutAt) {
+		r.cut(now)
+	}
+	if now.Sub(r.heard) > mediaTimeout {
+		return errNoMedia
+	}
+	if now.Sub(r.checked) >= time.Second {
+		r.checked = now
+		r.line.Check(r.instant(now))
+		r.c.gaps.retry()
+		r.observe(now)
+	}
+	return nil
+}
+
+// cut ends and offers all records in work.
+func (r *recording) cut(now time.Time) {
+	r.cutAt = r.nextCut(now)
+	for i, b := range r.tracks {
+		r.receivers[i].Flush()
+		b.cut(cutForced, 0)
+	}
+}
+
+// close ends the run: all that is complete is offered.
+func (r *recording) close() {
+	for i, b := range r.tracks {
+		r.receivers[i].Close()
+		b.cut(cutForced, 0)
+		b.buf.Release()
+		b.buf = nil
+	}
+	r.observe(time.Now())
+}
+
+// lasted is for how long media came.
+func (r *recording) lasted() time.Duration {
+	if r.first.IsZero() {
+		return 0
+	}
+	return r.heard.Sub(r.first)
+}
+
+// rotate ends the run before the sync sample in work of the leading track, and
+// begins the next with it.
+func (r *recording) rotate(cause timeline.Cause, arrival time.Time) {
+	for _, b := range r.tracks {
+		b.cut(cutForced, 0)
+	}
+	floor := r.c.gaps.end
+	switch cause {
+	case timeline.Step: // back or forth: the new time is the right one
+		floor = 0
+		r.c.gaps.note(media.ReasonClock, "the recorder's clock was set", r.c.gaps.end)
+		r.c.log.Warn("the recorder's clock was set: a new run begins")
+	case timeline.Drift:
+		r.c.log.Debug("the camera's clock and ours differ too much: a new run begins")
+	}
+	r.newRun(arrival, floor)
+	for _, b := range r.tracks {
+		b.replace()
+	}
+}
+
+// observe brings the status up to date.
+func (r *recording) observe(now time.Time) {
+	var lost, damaged uint64
+	tracks, notes := make([]string, len(r.tracks)), []string(nil)
+	for i, b := range r.tracks {
+		s := r.receivers[i].Stats()
+		lost += s.Lost
+		damaged += s.DroppedUnits
+		tracks[i] = b.name
+		if b.params != nil {
+			tracks[i] = b.params.String()
+		}
+		if r.line.ByArrival(i) {
+			notes = append(notes, tracks[i]+": time stamps make no sense, placed by arrival")
+		}
+		if s.Refused > 0 {
+			notes = append(notes, fmt.Sprintf("%s: %d packets of a kind that is not supported", tracks[i], s.Refused))
+		}
+	}
+	r.c.status.observe(now, lost, damaged, r.clock, tracks, notes)
+}
