@@ -33,6 +33,9 @@ func (p *planner) placeFrames(l *lane, s selection, base int64) error {
 		at := base + elapsed + begin
 		next := l.next + open.size/frame
 		if late := at - next; late > slack {
+			if most := l.ticks(int64(maxHold)); late > most {
+				base, late = base-(late-most), most
+			}
 			if err := flush(); err != nil {
 				return err
 			}

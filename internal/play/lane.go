@@ -30,6 +30,7 @@ type lane struct {
 	beginFile int64                      // file time of shown.begin
 
 	// In this run and with this offset, the run's time anchorRun is anchorFile.
+	anchored   bool
 	run        media.RunID
 	offset     int64
 	anchorRun  media.Ticks
@@ -99,7 +100,7 @@ func (l *lane) ticks(ns int64) int64 {
 // after a drift of maxDrift it follows wall time, the common clock of the tracks.
 func (l *lane) position(s selection, run media.RunID, offset int64) int64 {
 	byWall := l.ticks(wallAt(s.e, s.decode) + offset - l.origin)
-	if l.run == run && l.offset == offset {
+	if l.anchored && l.run == run && l.offset == offset {
 		byTicks := l.anchorFile + int64(s.decode-l.anchorRun)
 		if d := byTicks - byWall; max(d, -d) <= l.ticks(int64(maxDrift)) {
 			return byTicks
@@ -108,6 +109,6 @@ func (l *lane) position(s selection, run media.RunID, offset int64) int64 {
 	if l.run == run && l.started { // at most half of the last sample is taken away
 		byWall = max(byWall, l.last+max(1, l.lastDuration/2))
 	}
-	l.run, l.offset, l.anchorRun, l.anchorFile = run, offset, s.decode, byWall
+	l.anchored, l.run, l.offset, l.anchorRun, l.anchorFile = true, run, offset, s.decode, byWall
 	return byWall
 }

@@ -22,7 +22,7 @@ import (
 var ErrTooLong = errors.New("too long for one MP4 file")
 
 const (
-	maxTracks  = 16  // a track more for each change of codec or clock rate
+	maxTracks  = 32  // a track more for each change of codec or clock rate
 	maxEntries = 256 // of one track: a camera that changes its picture size all day
 
 	// maxTimescale bounds the movie's time scale. The least common multiple of
