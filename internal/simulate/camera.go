@@ -84,6 +84,11 @@ func (c *camera) start(now time.Time, s *sound) {
 // due is when sample n is sent.
 func (c *camera) due(n uint64) time.Time { return c.epoch.Add(media.Ticks(n).Duration(c.fps)) }
 
+// soundDue is when the next packet of sound is sent.
+func (c *camera) soundDue(s *sound) time.Time {
+	return c.epoch.Add(media.Ticks(c.nextPacket * uint64(s.perPacket)).Duration(s.rate))
+}
+
 // videoTicks is sample n's time at 90 kHz.
 func (c *camera) videoTicks(n uint64) uint64 { return n * videoClock / uint64(c.fps) }
 

@@ -30,9 +30,9 @@ const (
 
 	defaultFPS            = 15 // of the clips
 	defaultBacklog        = 8 << 20
-	defaultSessionTimeout = 60 * time.Second // RFC 2326 §12.37
-	reportInterval        = 5 * time.Second  // RFC 3550 §6.2
-	paceTick              = 5 * time.Millisecond
+	defaultSessionTimeout = 60 * time.Second     // RFC 2326 §12.37
+	reportInterval        = 5 * time.Second      // RFC 3550 §6.2
+	paceTick              = 5 * time.Millisecond // the grain of sending
 	lateAfter             = 100 * time.Millisecond
 	mtu                   = 1400 // bytes of an RTP packet
 )

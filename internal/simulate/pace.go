@@ -3,46 +3,59 @@ package simulate
 import (
 	"context"
 	"time"
-
-	"nvr/internal/media"
 )
 
-// pace is the one sender: every tick it sends what has come due, camera by
-// camera, and goes on with what clients had no room for.
+// pace is the one sender: it sleeps until something is due, at least paceTick,
+// and then sends what has come due, camera by camera. It wakes after a paceTick
+// where clients had no room for everything.
 func (s *Server) pace(ctx context.Context) {
-	tick := time.NewTicker(paceTick)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-			now := time.Now()
-			for _, c := range s.cameras {
-				s.sendDue(c, now)
+		case <-timer.C:
+		}
+		now := time.Now()
+		next := now.Add(time.Second)
+		for _, c := range s.cameras {
+			if due := s.sendDue(c, now); due.Before(next) {
+				next = due
 			}
 		}
+		timer.Reset(max(paceTick, time.Until(next)))
 	}
 }
 
-// sendDue sends a camera's pictures and sound up to now, in the order of time.
-func (s *Server) sendDue(c *camera, now time.Time) {
+// sendDue sends a camera's pictures and sound up to now, in the order of time,
+// and returns when it is to be called again.
+func (s *Server) sendDue(c *camera, now time.Time) (again time.Time) {
 	for {
+		until := now
+		if picture := c.due(c.next); picture.Before(now) { // only the sender moves next: no lock to read it
+			until = picture
+		}
 		if s.sound != nil {
-			until := now
-			if picture := c.due(c.next); picture.Before(now) { // only the sender moves next: no lock to read it
-				until = picture
-			}
 			s.sendSoundUntil(c, until)
 		}
 		if !s.sendPicture(c, now) {
 			break
 		}
 	}
+	again = c.due(c.next)
+	if s.sound != nil {
+		if due := c.soundDue(s.sound); due.Before(again) {
+			again = due
+		}
+	}
 	viewers, _ := c.watchers()
 	for _, v := range viewers {
-		v.conn.flush()
+		if !v.conn.flush() {
+			again = now
+		}
 	}
+	return again
 }
 
 // sendPicture sends the camera's next sample to everybody; false: none is due.
@@ -71,7 +84,7 @@ func (s *Server) sendPicture(c *camera, now time.Time) bool {
 // sendSoundUntil sends the sound that is due by the given instant.
 func (s *Server) sendSoundUntil(c *camera, until time.Time) {
 	for {
-		due := c.epoch.Add(media.Ticks(c.nextPacket * uint64(s.sound.perPacket)).Duration(s.sound.rate))
+		due := c.soundDue(s.sound)
 		if due.After(until) {
 			return
 		}

@@ -80,7 +80,7 @@ func FuzzReadRequest(f *testing.F) {
 		}
 		target(req.url)
 		digestParams(req.header["authorization"])
-		if answer := req.format(ok()); bytes.Count(answer, []byte("\r\n\r\n")) != 1 {
+		if answer := req.format(success()); bytes.Count(answer, []byte("\r\n\r\n")) != 1 {
 			t.Fatalf("an answer of two parts: %q", answer)
 		}
 		if tr, ok := parseTransport(req.header["transport"], 0); ok && !tr.udp && (tr.rtp > 255 || tr.rtcp > 255) {

@@ -122,7 +122,8 @@ func (s *Server) addr() netip.AddrPort { return s.listener.Addr().(*net.TCPAddr)
 
 func (s *Server) rtpPort() int { return s.udpRTP.LocalAddr().(*net.UDPAddr).Port }
 
-// URL is where camera n is, from 1.
+// URL is where camera n is. Cameras count from 1; a number that is not there
+// is a mistake in the caller, here and in the methods below, and panics.
 func (s *Server) URL(n int) string {
 	return fmt.Sprintf("rtsp://%s/cam%d", s.addr(), s.camera(n).number)
 }
@@ -172,7 +173,6 @@ func (s *Server) StartCamera(n int) { s.camera(n).turn(on) }
 // Freeze keeps the camera connected, answering and silent: no RTP, no reports.
 func (s *Server) Freeze(n int) { s.camera(n).turn(frozen) }
 
-// camera panics for a number that is not there: the caller made the fleet.
 func (s *Server) camera(n int) *camera {
 	if n < 1 || n > len(s.cameras) {
 		panic(fmt.Sprintf("simulate: camera %d of %d", n, len(s.cameras)))

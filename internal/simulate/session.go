@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // session is what one connection has asked for so far. Its fields belong to
@@ -49,12 +50,17 @@ func (n *session) serve() {
 			if errors.As(err, &bad) {
 				n.conn.reply([]byte("RTSP/1.0 " + bad.status + "\r\nConnection: close\r\n\r\n"))
 			}
-			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+			if !goodbye(err) {
 				n.log.Info("connection ends", "error", err)
 			}
 			return
 		}
 	}
+}
+
+// goodbye reports whether an error is how clients usually leave.
+func goodbye(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // next reads an interleaved frame or answers a request.
@@ -111,9 +117,9 @@ type response struct {
 	body   string
 }
 
-func status(s string) response { return response{status: s} }
+func refusal(s string) response { return response{status: s} }
 
-func ok(header ...string) response { return response{status: "200 OK", header: header} }
+func success(header ...string) response { return response{status: "200 OK", header: header} }
 
 const methods = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, SET_PARAMETER, TEARDOWN"
 
@@ -122,17 +128,17 @@ func (n *session) answer(req *request) bool {
 	n.log.Debug("request", "method", req.method, "url", req.url)
 	switch {
 	case req.header["cseq"] == "":
-		return n.reply(req, status(statusBadRequest))
+		return n.reply(req, refusal(statusBadRequest))
 	case req.header["require"] != "": // RFC 2326 §12.32
 		return n.reply(req, response{status: "551 Option not supported", header: []string{"Unsupported: " + req.header["require"]}})
 	case req.method == "OPTIONS":
-		return n.reply(req, ok("Public: "+methods))
+		return n.reply(req, success("Public: "+methods))
 	case !n.server.guard.admits(req, n.nonce, &n.count):
 		return n.reply(req, response{status: "401 Unauthorized", header: []string{"WWW-Authenticate: " + n.server.guard.challenge(n.nonce)}})
 	}
 	if id := req.header["session"]; id != "" {
 		if id, _, _ = strings.Cut(id, ";"); n.id == "" || strings.TrimSpace(id) != n.id {
-			return n.reply(req, status("454 Session Not Found"))
+			return n.reply(req, refusal("454 Session Not Found"))
 		}
 	}
 	switch req.method {
@@ -141,19 +147,19 @@ func (n *session) answer(req *request) bool {
 	case "SETUP":
 		return n.setup(req)
 	case "GET_PARAMETER", "SET_PARAMETER":
-		return n.reply(req, ok(n.sessionLine()...))
+		return n.reply(req, success(n.sessionLine()...))
 	case "PLAY":
 		return n.play(req)
 	case "TEARDOWN":
 		if req.header["session"] == "" {
-			return n.reply(req, status("454 Session Not Found"))
+			return n.reply(req, refusal("454 Session Not Found"))
 		}
 		n.teardown()
-		return n.reply(req, ok())
+		return n.reply(req, success())
 	case "ANNOUNCE", "RECORD", "PAUSE", "REDIRECT":
 		return n.reply(req, response{status: "405 Method Not Allowed", header: []string{"Allow: " + methods}})
 	}
-	return n.reply(req, status("501 Not Implemented"))
+	return n.reply(req, refusal("501 Not Implemented"))
 }
 
 // format puts an answer into bytes.
@@ -199,7 +205,7 @@ func (n *session) describe(req *request) bool {
 	case hungUp:
 		return false
 	case notFound:
-		return n.reply(req, status("404 Not Found"))
+		return n.reply(req, refusal("404 Not Found"))
 	}
 	return n.reply(req, response{
 		status: "200 OK",
@@ -215,21 +221,21 @@ func (n *session) setup(req *request) bool {
 	case p == hungUp:
 		return false
 	case p == notFound, track == 1 && !sounds:
-		return n.reply(req, status("404 Not Found"))
+		return n.reply(req, refusal("404 Not Found"))
 	case n.viewer != nil:
-		return n.reply(req, status("455 Method Not Valid in This State"))
+		return n.reply(req, refusal("455 Method Not Valid in This State"))
 	case n.id != "" && req.header["session"] == "", n.id != "" && n.camera != c:
-		return n.reply(req, status("454 Session Not Found")) // one session a connection, one camera a session
+		return n.reply(req, refusal("454 Session Not Found")) // one session a connection, one camera a session
 	case track < 0 && sounds:
-		return n.reply(req, status("459 Aggregate operation not allowed"))
+		return n.reply(req, refusal("459 Aggregate operation not allowed"))
 	}
 	track = max(track, 0)
 	t, valid := parseTransport(req.header["transport"], uint16(2*track))
 	if !valid {
-		return n.reply(req, status("461 Unsupported Transport"))
+		return n.reply(req, refusal("461 Unsupported Transport"))
 	}
 	if other := n.tracks[1-track]; other != nil && t.clashes(other.transport) {
-		return n.reply(req, status(statusBadRequest))
+		return n.reply(req, refusal(statusBadRequest))
 	}
 	if n.id == "" {
 		if p := c.attach(n.conn); p == notFound || p == hungUp {
@@ -240,7 +246,7 @@ func (n *session) setup(req *request) bool {
 	n.expectNoReports(n.tracks[track])
 	f := n.newFlow(t, track)
 	n.tracks[track] = f
-	return n.reply(req, ok(append(n.sessionLine(), "Transport: "+t.header(n.server.rtpPort(), f.ssrc))...))
+	return n.reply(req, success(append(n.sessionLine(), "Transport: "+t.header(n.server.rtpPort(), f.ssrc))...))
 }
 
 // newFlow chooses a track's numbers: RFC 3550 §5.1 wants them random.
@@ -266,20 +272,20 @@ func (n *session) play(req *request) bool {
 	c, track, p := n.find(req.url)
 	switch {
 	case n.id == "":
-		return n.reply(req, status("455 Method Not Valid in This State"))
+		return n.reply(req, refusal("455 Method Not Valid in This State"))
 	case req.header["session"] == "":
-		return n.reply(req, status("454 Session Not Found"))
+		return n.reply(req, refusal("454 Session Not Found"))
 	case p == hungUp:
 		return false
 	case c != n.camera:
-		return n.reply(req, status("404 Not Found"))
+		return n.reply(req, refusal("404 Not Found"))
 	case track >= 0 && n.tracks[0] != nil && n.tracks[1] != nil:
-		return n.reply(req, status("460 Only aggregate operation allowed"))
+		return n.reply(req, refusal("460 Only aggregate operation allowed"))
 	case n.viewer != nil:
-		return n.reply(req, ok(n.sessionLine()...)) // some clients keep the session alive so
+		return n.reply(req, success(n.sessionLine()...)) // some clients keep the session alive so
 	}
 	n.viewer = &viewer{camera: c, conn: n.conn, server: n.server, video: n.tracks[0], audio: n.tracks[1]}
-	answer := req.format(ok(append(n.sessionLine(), "Range: npt=now-", "RTP-Info: "+n.rtpInfo(req.url))...))
+	answer := req.format(success(append(n.sessionLine(), "Range: npt=now-", "RTP-Info: "+n.rtpInfo(req.url))...))
 	joined := c.join(n.viewer, func() { n.conn.enqueue(answer) }) // the answer comes before the first packet
 	if !joined {
 		n.viewer = nil
