@@ -22,7 +22,7 @@ type Order struct {
 // every camera).
 func NewOrder(t *media.Track) *Order {
 	sps, pps := First(t.Config, SPS), First(t.Config, PPS)
-	if sps == nil || pps == nil || parse(sps).reorderPics == 0 {
+	if len(sps) <= HeaderSize || len(pps) <= HeaderSize || parse(sps).reorderPics == 0 {
 		return nil
 	}
 	var s mch265.SPS
