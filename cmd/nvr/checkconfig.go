@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"nvr/internal/config"
+)
+
+type checkConfigCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+// Help is shown below the usage line.
+func (checkConfigCmd) Help() string {
+	return `Reads the configuration and tells everything that is wrong with it, each with file, line, column, key and remedy. Nothing is started, nothing is written.
+
+Examples:
+    nvr check-config
+    nvr --config /etc/nvr.toml check-config --json`
+}
+
+func (v checkConfigCmd) Run(c *console) error {
+	if !v.JSON {
+		conf, err := c.loadConfig()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.out, "%s is valid: %d of %d cameras enabled, %d pools of %d MiB in %s\n",
+			c.configPath, enabled(conf), len(conf.Cameras), conf.Storage.MaxPools, conf.Storage.ChunkSizeMB, conf.Storage.BasePath)
+		return err
+	}
+	_, warnings, err := config.Load(c.configPath, c.env)
+	var problems config.Problems
+	if err != nil && !errors.As(err, &problems) {
+		return &usageError{err}
+	}
+	report := struct {
+		Valid    bool            `json:"valid"`
+		Problems config.Problems `json:"problems"`
+		Warnings config.Problems `json:"warnings"`
+	}{err == nil, append(config.Problems{}, problems...), append(config.Problems{}, warnings...)}
+	if err := c.printJSON(report); err != nil {
+		return err
+	}
+	if err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
+// enabled counts the cameras that are to be recorded.
+func enabled(conf *config.Config) int {
+	n := 0
+	for _, camera := range conf.Cameras {
+		if camera.Enabled {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"nvr/internal/config"
+	"nvr/internal/media"
+	"nvr/internal/store"
+)
+
+type listCmd struct {
+	Camera string `placeholder:"ID" help:"Only this camera."`
+	From   string `placeholder:"T" help:"Only what is there at or after T."`
+	To     string `placeholder:"T" help:"Only what is there before T."`
+	JSON   bool   `help:"Print JSON."`
+}
+
+// Help is shown below the usage line.
+func (listCmd) Help() string {
+	return `Lists segments (about segment_duration_secs each) and the gaps between them with their reasons. Works while recording, up to the last commit.
+
+Examples:
+    nvr list --camera cam1 --from -1h
+    nvr list --from 2026-02-19T14:00:00Z --to 2026-02-19T15:00:00Z --json
+
+` + timeHelp
+}
+
+type listing struct {
+	Segments []listedSegment `json:"segments"`
+	Gaps     []listedGap     `json:"gaps"`
+}
+
+type listedSegment struct {
+	Camera  string      `json:"camera"`
+	Stream  string      `json:"stream"`
+	Run     media.RunID `json:"run"`
+	Start   string      `json:"start"`
+	End     string      `json:"end"`
+	Bytes   int64       `json:"bytes"`
+	Samples int64       `json:"samples"`
+	Codec   media.Codec `json:"codec"`
+	Pool    uint32      `json:"pool"`
+}
+
+type listedGap struct {
+	Camera string       `json:"camera"`
+	Stream string       `json:"stream"`
+	From   string       `json:"from"`
+	To     *string      `json:"to"` // null: not over yet
+	Reason media.Reason `json:"reason"`
+	Detail string       `json:"detail,omitempty"`
+}
+
+func (v listCmd) Run(c *console) error {
+	span, err := c.span(v.From, v.To)
+	if err != nil {
+		return err
+	}
+	conf, err := c.loadConfig()
+	if err != nil {
+		return err
+	}
+	volume, err := c.openForReading(conf)
+	if err != nil {
+		return err
+	}
+	defer volume.Close()
+	if v.Camera != "" && !hasCamera(conf, volume, v.Camera) {
+		return unknownCamera(conf, volume, v.Camera)
+	}
+	l, err := volume.List(c.ctx, store.Query{Camera: v.Camera, Span: span})
+	if err != nil {
+		return err
+	}
+	if v.JSON {
+		return c.printJSON(newListing(l))
+	}
+	return printListing(c, l)
+}
+
+func newListing(l store.Listing) listing {
+	out := listing{Segments: []listedSegment{}, Gaps: []listedGap{}}
+	for _, s := range l.Segments {
+		out.Segments = append(out.Segments, listedSegment{s.Stream.Camera.ID, s.Stream.Name, s.Run, timestamp(s.Span.From), timestamp(s.Span.To), s.Bytes, s.Samples, s.Codec, s.Pool})
+	}
+	for _, g := range l.Gaps {
+		gap := listedGap{Camera: g.Stream.Camera.ID, Stream: g.Stream.Name, From: timestamp(g.Span.From), Reason: g.Reason, Detail: g.Detail}
+		if g.Span.To != 0 {
+			to := timestamp(g.Span.To)
+			gap.To = &to
+		}
+		out.Gaps = append(out.Gaps, gap)
+	}
+	return out
+}
+
+// printListing shows segments and gaps of each camera in the order of time.
+func printListing(c *console, l store.Listing) error {
+	if len(l.Segments)+len(l.Gaps) == 0 {
+		fmt.Fprintln(c.err, "no footage and no gaps in this span")
+		return nil
+	}
+	type line struct {
+		stream *media.Stream
+		from   int64
+		text   string
+	}
+	var lines []line
+	for _, s := range l.Segments {
+		lines = append(lines, line{s.Stream, s.Span.From, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%d\t%03d\t", timestamp(s.Span.From), timestamp(s.Span.To),
+			s.Span.Duration().Round(100*time.Millisecond), s.Codec, humanize.Bytes(uint64(s.Bytes)), s.Samples, s.Pool)})
+	}
+	for _, g := range l.Gaps {
+		to, lasted := "open", "-"
+		if g.Span.To != 0 {
+			to, lasted = timestamp(g.Span.To), g.Span.Duration().Round(100*time.Millisecond).String()
+		}
+		reason := string(g.Reason)
+		if g.Detail != "" {
+			reason += ": " + g.Detail
+		}
+		lines = append(lines, line{g.Stream, g.Span.From, fmt.Sprintf("%s\t%s\t%s\t-\t-\t-\t-\tgap: %s", timestamp(g.Span.From), to, lasted, reason)})
+	}
+	slices.SortStableFunc(lines, func(a, b line) int {
+		return cmp.Or(cmp.Compare(a.stream.Camera.ID, b.stream.Camera.ID), cmp.Compare(a.stream.Name, b.stream.Name), cmp.Compare(a.from, b.from))
+	})
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "CAMERA\tSTREAM\tFROM\tTO\tLENGTH\tCODEC\tSIZE\tSAMPLES\tPOOL\tNOTE")
+	for _, l := range lines {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", l.stream.Camera.ID, l.stream.Name, l.text)
+	}
+	return w.Flush()
+}
+
+// hasCamera reports whether the ring or the configuration knows the camera.
+func hasCamera(conf *config.Config, v *store.Volume, id string) bool {
+	return slices.Contains(cameraIDs(conf, v), id)
+}
+
+func unknownCamera(conf *config.Config, v *store.Volume, id string) error {
+	return &notFoundError{fmt.Errorf("no camera %q; there are: %v", id, cameraIDs(conf, v))}
+}
+
+func cameraIDs(conf *config.Config, v *store.Volume) []string {
+	var ids []string
+	for _, c := range conf.Cameras {
+		ids = append(ids, c.ID)
+	}
+	for _, s := range v.Streams() {
+		ids = append(ids, s.Camera.ID)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}

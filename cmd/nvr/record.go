@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"nvr/internal/config"
+	"nvr/internal/control"
+	"nvr/internal/ingest"
+	"nvr/internal/media"
+	"nvr/internal/store"
+)
+
+type recordCmd struct{}
+
+// Help is shown below the usage line.
+func (recordCmd) Help() string {
+	return `Connects to all enabled cameras, for ever, and writes what they send into the ring. The ring is made at the first start; its size on disk never changes after that. SIGINT or SIGTERM ends it: everything received is committed first. A second signal ends it at once.
+
+Examples:
+    nvr record
+    nvr --config /etc/nvr.toml record`
+}
+
+func (recordCmd) Run(c *console) error {
+	conf, err := c.loadConfig()
+	if err != nil {
+		return err
+	}
+	return c.record(conf, nil)
+}
+
+// The recorder's memory: what it needs with no camera and for each one. It is a
+// soft limit for the collector, which would else let garbage double the heap.
+const (
+	memoryBase      = 48 << 20
+	memoryPerCamera = 1 << 20
+)
+
+// camerasMayTake is how long cameras have to say goodbye. Then what they handed
+// over is committed without them.
+const camerasMayTake = 1500 * time.Millisecond
+
+// recorder is a running nvr record.
+type recorder struct {
+	conf    *config.Config
+	volume  *store.Volume
+	cameras []*ingest.Camera // of the enabled ones, in the order of the file
+	since   time.Time
+}
+
+// record records until c.ctx ends. watch (may be nil) runs beside it.
+func (c *console) record(conf *config.Config, watch func(context.Context, *recorder)) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryBase + int64(enabled(conf))*memoryPerCamera)
+	}
+	r := &recorder{conf: conf, since: c.now()}
+	o := storeOptions(conf, r.since, c.log)
+	o.Progress = c.progress("making the ring")
+	volume, err := store.Open(o)
+	if err != nil {
+		return explain(err)
+	}
+	defer volume.Close()
+	r.volume = volume
+	for _, camera := range conf.Cameras {
+		if camera.Enabled {
+			r.cameras = append(r.cameras, newCamera(conf, camera, r.since, volume, c.log))
+		}
+	}
+	return r.run(c, watch)
+}
+
+// explain adds the exit code to what store.Open says.
+func explain(err error) error {
+	var mismatch *store.MismatchError
+	if errors.As(err, &mismatch) {
+		return &usageError{err}
+	}
+	return err
+}
+
+func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error {
+	ctx, stop := context.WithCancel(c.ctx)
+	defer stop()
+	c.log.Info("recording", "cameras", len(r.cameras), "into", r.conf.Storage.BasePath, "pools", r.conf.Storage.MaxPools, "pool_mb", r.conf.Storage.ChunkSizeMB)
+
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	server, err := control.Listen(r.conf.Storage.BasePath, func() any { return r.status() })
+	if err != nil {
+		c.log.Warn("nvr status will not see this recorder", "error", err)
+	} else {
+		beside.Go(func() {
+			if err := server.Run(ctx); err != nil {
+				c.log.Error("nvr status no longer sees this recorder", "error", err)
+			}
+		})
+	}
+	if watch != nil {
+		beside.Go(func() { watch(ctx, r) })
+	}
+
+	// The writer outlives the cameras: it ends when all they gave is committed.
+	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWriting()
+	written := make(chan error, 1)
+	go func() {
+		written <- r.volume.Run(writing)
+		stop() // without a writer there is nothing to record for
+	}()
+	r.sayDisabled()
+	var connected sync.WaitGroup
+	for _, camera := range r.cameras {
+		connected.Go(func() {
+			if err := camera.Run(ctx); err != nil && ctx.Err() == nil {
+				c.log.Error("camera given up", "camera", camera.Status().Camera, "error", err)
+			}
+		})
+	}
+
+	<-ctx.Done()
+	gone := make(chan struct{})
+	go func() {
+		connected.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-time.After(camerasMayTake):
+		c.log.Warn("a camera does not end; committing without it")
+	}
+	stopWriting()
+	if err := <-written; err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	c.log.Info("stopped; everything is committed")
+	return nil
+}
+
+// sayDisabled writes down why there is nothing from the cameras that are off.
+func (r *recorder) sayDisabled() {
+	for _, camera := range r.conf.Cameras {
+		if !camera.Enabled {
+			r.volume.OfferGap(media.Gap{Stream: stream(camera), Span: media.Span{From: r.since.UnixNano()}, Reason: media.ReasonDisabled})
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+
+	"nvr/internal/media"
+	"nvr/internal/simulate"
+)
+
+type simulateCmd struct {
+	Cameras    int     `default:"1" placeholder:"N" help:"Number of cameras (default: 1)."`
+	Port       int     `default:"8554" placeholder:"P" help:"TCP port on 127.0.0.1; 0: any that is free (default: 8554)."`
+	Bitrate    bitrate `default:"1M" placeholder:"RATE" help:"Bits a second of each camera: 800k, 1M, 4.5M (default: 1M)."`
+	Codec      string  `enum:"h264,h265" default:"h264" help:"h264 or h265 (default: h264)."`
+	FPS        int     `name:"fps" default:"15" placeholder:"N" help:"Pictures a second (default: 15)."`
+	Audio      bool    `help:"Add a sound track."`
+	AudioCodec string  `enum:"aac,pcmu,pcma" default:"aac" help:"aac, pcmu or pcma (default: aac)."`
+	Auth       string  `enum:"none,basic,digest,digest-sha256" default:"none" help:"Ask for a password: none, basic, digest or digest-sha256 (default: none)."`
+	User       string  `default:"user" help:"User to ask for (default: user)."`
+	Password   string  `default:"password" help:"Password to ask for (default: password)."`
+}
+
+// Help is shown below the usage line.
+func (simulateCmd) Help() string {
+	return `Serves synthetic cameras whose pictures carry the camera's number and a running sample number, to try things out and to size hardware. Prints one URL per line on stdout, then serves until SIGINT.
+
+Examples:
+    nvr simulate --cameras 4
+    nvr simulate --cameras 16 --bitrate 4M --codec h265 --audio --port 9554`
+}
+
+func (v simulateCmd) Run(c *console) error {
+	o := simulate.Options{
+		Cameras: v.Cameras, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(v.Port)), Bitrate: int(v.Bitrate), Codec: media.Codec(v.Codec), FPS: v.FPS,
+		Auth: simulate.Auth(v.Auth), User: v.User, Password: v.Password, Log: c.log,
+	}
+	if v.Audio {
+		o.Audio = simulate.Audio(v.AudioCodec)
+	}
+	if v.Cameras < 1 || v.Port < 0 || v.Port > 65535 || v.FPS < 1 {
+		return usagef("--cameras and --fps are at least 1, --port is 0 to 65535")
+	}
+	server, err := simulate.New(o)
+	if err != nil {
+		return fmt.Errorf("simulate: %w", err)
+	}
+	for n := range v.Cameras {
+		if _, err := fmt.Fprintln(c.out, server.URL(n+1)); err != nil {
+			return err
+		}
+	}
+	return server.Run(c.ctx)
+}

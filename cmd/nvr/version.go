@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+// version is set by the Makefile: -ldflags "-X main.version=…".
+var version string
+
+type versionCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+func (v versionCmd) Run(c *console) error {
+	if v.JSON {
+		return c.printJSON(map[string]string{"version": versionNumber(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+	}
+	_, err := fmt.Fprintln(c.out, versionText())
+	return err
+}
+
+func versionText() string {
+	return fmt.Sprintf("nvr %s (%s %s/%s)", versionNumber(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// versionNumber is what the Makefile says, or the commit that go build knows of.
+func versionNumber() string {
+	if version != "" {
+		return version
+	}
+	commit, dirty := "", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				commit = s.Value[:min(12, len(s.Value))]
+			case s.Key == "vcs.modified" && s.Value == "true":
+				dirty = "-dirty"
+			}
+		}
+	}
+	if commit == "" {
+		return "devel"
+	}
+	return commit + dirty
+}
+
+// printJSON is how every command prints data.
+func (c *console) printJSON(v any) error {
+	e := json.NewEncoder(c.out)
+	e.SetEscapeHTML(false)
+	if c.outIsTerminal {
+		e.SetIndent("", "  ")
+	}
+	return e.Encode(v)
+}
