@@ -94,7 +94,7 @@ type pictures struct {
 }
 
 func newPictures(sink Sink, syn syntax, sets paramSets) pictures {
-	return pictures{sink: sink, syntax: syn, sets: sets, gap: true}
+	return pictures{sink: sink, syntax: syn, sets: sets, gap: true, sinceRecovery: recoverySpacing}
 }
 
 // announce takes parameter sets from the SDP.

@@ -1,0 +1,225 @@
+package rtp
+
+import (
+	"bytes"
+	"encoding/hex"
+	"testing"
+	"time"
+
+	"nvr/internal/codec/nal"
+)
+
+const (
+	sps264 = "6764000aacd9447b0110000003001000000301e0f1225960"
+	pps264 = "68ebe3cb22c0"
+)
+
+func sets(hexes ...string) [][]byte {
+	var l [][]byte
+	for _, h := range hexes {
+		b, err := hex.DecodeString(h)
+		if err != nil {
+			panic(err)
+		}
+		l = append(l, b)
+	}
+	return l
+}
+
+func newH264(s Sink) Depacketizer { return NewH264(s, sets(sps264, pps264)) }
+
+// An IDR begins 6588 (first slice) or 6541 (another), a P picture 419a or 4141.
+var h264Cases = []videoCase{
+	{"single units",
+		[]string{"m @1 658801", "m @2 419a02", "m @3 419a03"},
+		[]string{"@1 sync gap: 658801", "@2: 419a02", "@3: 419a03"}, Stats{}},
+	{"parameter sets, delimiter and filler stay out",
+		[]string{"@1 09f0", sps264, pps264, "658801", "m 0cffff80", "m @2 419a02"},
+		[]string{"@1 sync gap: 658801", "@2: 419a02"}, Stats{}},
+	{"STAP-A",
+		[]string{"@1 78 0018 " + sps264 + " 0006 " + pps264 + " 0003 658801", "m 654102", "m @2 419a02"},
+		[]string{"@1 sync gap: 658801 654102", "@2: 419a02"}, Stats{}},
+	{"STAP-A cut short",
+		[]string{"m @1 78 0003 658801 00ff 41", "m @2 419a02"},
+		[]string{"@1 sync gap: 658801", "@2: 419a02"}, Stats{Malformed: 1}},
+	{"FU-A",
+		[]string{"@1 7c85 8801", "7c05 02", "m 7c45 03", "m @2 5c81 9a04", "m 5c41 05"},
+		[]string{"@1 sync gap: 6588010203", "@2: 419a0405"}, Stats{}},
+	{"empty fragments, fragments with S and E",
+		[]string{"@1 7c85 8801", "7c05", "m 7c45", "m @2 5cc1 9a04", "m @3 419a05"},
+		[]string{"@1 sync gap: 658801", "@2: 419a04", "@3: 419a05"}, Stats{}},
+	{"a wrong type after the first fragment (Tiandy)",
+		[]string{"@1 7c85 8801", "7c01 02", "m 7c41 03", "m @2 419a02"},
+		[]string{"@1 sync gap: 6588010203", "@2: 419a02"}, Stats{}},
+	{"STAP-B, MTAP, FU-B",
+		[]string{"m @1 658801", "m @1 79000100", "m @1 7a000100", "m @2 419a02", "@2 5d81 9a"},
+		[]string{"@1 sync gap: 658801", "@2: 419a02"}, Stats{Refused: 3}},
+	{"marker on each unit, several slices (ustreamer, uvgRTP)",
+		[]string{"m @1 " + sps264, "m " + pps264, "m 658801", "m 654102", "m @2 419a02", "m 414103"},
+		[]string{"@1 sync gap: 658801 654102", "@2: 419a02 414103"}, Stats{}},
+	{"no marker (FLIR)",
+		[]string{"@1 658801", "654102", "@2 419a02", "414103", "@3 419a"},
+		[]string{"@1 sync gap: 658801 654102", "@2: 419a02 414103", "@3: 419a"}, Stats{}},
+	{"time stands still: the first slice cuts",
+		[]string{"m @0 658801", "m 419a02", "m 419a03", "414104"},
+		[]string{"@0 sync gap: 658801", "@0: 419a02", "@0: 419a03 414104"}, Stats{}},
+	{"sets at the time of the picture before (Reolink RLC-822A)",
+		[]string{"m @1 658801", "m @1 " + sps264, "@2 " + pps264, "m @2 658802"},
+		[]string{"@1 sync gap: 658801", "@2 sync: 658802"}, Stats{}},
+	{"an SEI unit with marker behind the picture (Tapo)",
+		[]string{"m @1 658801", "m @1 060501aa80", "m @2 419a02", "m @2 060501bb80", "m @3 419a03"},
+		[]string{"@1 sync gap: 658801 060501aa80", "@2: 419a02 060501bb80", "@3: 419a03"}, Stats{}},
+	{"an SEI unit with marker before the picture (Ivel)",
+		[]string{"m @1 060501aa80", "m @2 658801", "m @3 060501bb80", "m @3 419a02"},
+		[]string{"@2 sync gap: 060501aa80 658801", "@3: 060501bb80 419a02"}, Stats{}},
+	{"Annex B in a single unit (V380)",
+		[]string{"m @1 00000001" + sps264 + "00000001" + pps264 + "000001658801", "m @2 00000001419a02"},
+		[]string{"@1 sync gap: 658801", "@2: 419a02"}, Stats{}},
+	{"Annex B in fragments, a start code across them (V380)",
+		[]string{"@1 7c87 " + sps264[2:] + "0000", "7c07 0001" + pps264 + "000001 6588", "7c07 01 000001 654102", "m 7c47 03", "m @2 419a02"},
+		[]string{"@1 sync gap: 658801 65410203", "@2: 419a02"}, Stats{}},
+	{"a hole in a picture",
+		[]string{"m @1 658801", "@2 5c81 9a04", "+1 m 5c41 05", "m @3 419a03", "m @4 658804", "m @5 419a05"},
+		[]string{"@1 sync gap: 658801", "@3 damaged gap: 419a03", "@4 sync: 658804", "@5: 419a05"},
+		Stats{Lost: 1, DroppedUnits: 1}},
+	{"a hole between pictures",
+		[]string{"m @1 658801", "+2 m @3 419a03", "m @4 419a04"},
+		[]string{"@1 sync gap: 658801", "@3 damaged gap: 419a03", "@4 damaged: 419a04"}, Stats{Lost: 2}},
+	{"a picture's end and the next one's beginning lost",
+		[]string{"m @1 658801", "@2 5c81 9a04", "+2 m @3 5c41 05", "m @4 419a06"},
+		[]string{"@1 sync gap: 658801", "@4 damaged gap: 419a06"}, Stats{Lost: 2, DroppedUnits: 2}},
+	{"the last slice lost, no marker seen",
+		[]string{"m @1 658801", "@2 419a02", "+1 m @3 419a03"},
+		[]string{"@1 sync gap: 658801", "@3 damaged gap: 419a03"}, Stats{Lost: 1, DroppedUnits: 1}},
+	{"the middle of a picture first",
+		[]string{"@1 5c01 77", "m 5c41 78", "m @2 414102", "m @3 658803"},
+		[]string{"@3 sync gap: 658803"}, Stats{DroppedUnits: 2}},
+	{"flush commits what has its marker",
+		[]string{"m @1 658801", "flush", "@2 419a02", "flush", "m 414103", "flush"},
+		[]string{"@1 sync gap: 658801", "@2: 419a02 414103"}, Stats{}},
+	{"the last picture waits for its marker in vain",
+		[]string{"m @1 658801", "@2 419a02"},
+		[]string{"@1 sync gap: 658801"}, Stats{DroppedUnits: 1}},
+	{"recovery points without IDR (intra refresh)",
+		[]string{"@1 0606011080", "m 419a01", "m @2 419a02"},
+		[]string{"@1 sync gap: 0606011080 419a01", "@2: 419a02"}, Stats{}},
+	{"nothing but headers",
+		[]string{"@1 65", "7c", "7c85", "78", "7800", "780000", "41", "m @2 658801"},
+		[]string{"@2 sync gap: 658801"}, Stats{Malformed: 1, DroppedUnits: 1}},
+}
+
+func TestH264(t *testing.T) {
+	runCases(t, h264Cases, newH264, false)
+}
+
+func TestH264Parameters(t *testing.T) {
+	p := &page{}
+	other := "6764000aacd9547b0110000003001000000301e0f1225960"
+	hint := "6764000aacd9447b0110000003001000000301f0f1225960"
+	stats := play(t, NewH264(p, nil), []string{
+		"m @1 658801", // no sets yet
+		"@2 " + sps264, pps264, "m 658802",
+		"@3 " + hint, pps264, "m 658803", // flaps by a hint
+		"@4 " + other, pps264, "m 658804",
+		"@5 " + sps264, "m 658805", // and back
+		"m @6 " + "00000001" + sps264 + "00000001", "m 658806",
+	})
+	if len(p.params) != 5 || stats.NoParameters != 1 {
+		t.Fatalf("%d units, %+v: %v", len(p.params), stats, p.lines)
+	}
+	a, b := p.params[0], p.params[2]
+	if p.params[1] != a || b == a || p.params[3] != a || p.params[4] != a {
+		t.Errorf("tracks are not shared: %p", p.params)
+	}
+}
+
+func TestParameterSetsAreBounded(t *testing.T) {
+	d := NewH264(&page{}, nil)
+	for i := range 300 {
+		d.takeSet(append([]byte{0x68}, byte(i), byte(i>>8)|1, 0x80))
+		d.takeSet(bytes.Repeat([]byte{0x67}, nal.MaxSetBytes+1))
+	}
+	if n := len(d.sets.list); n != nal.MaxSets {
+		t.Errorf("%d sets are kept", n)
+	}
+}
+
+func TestUnitsAreBounded(t *testing.T) {
+	p := &page{}
+	steps := []string{"m @1 658801", "@2 419a02"}
+	for range maxUnits {
+		steps = append(steps, "414103")
+	}
+	steps = append(steps, "m 414104", "m @3 658803")
+	if stats := play(t, newH264(p), steps); stats.DroppedUnits != 1 || len(p.lines) != 2 {
+		t.Errorf("%+v %v", stats, p.lines)
+	}
+	p = &page{limit: 10}
+	if stats := play(t, newH264(p), []string{"m @1 658801", "@2 5c81 9a04", "5c01 050607080910", "m 5c41 05", "m @3 658803"}); stats.DroppedUnits != 1 || len(p.lines) != 2 {
+		t.Errorf("%+v %v", stats, p.lines)
+	}
+	p = &page{}
+	steps = nil
+	for range 3 * maxUnits {
+		steps = append(steps, "m @1 060501aa80")
+	}
+	if stats := play(t, newH264(p), append(steps, "m @3 658803")); stats.DroppedUnits == 0 || len(p.lines) != 1 {
+		t.Errorf("SEI for ever: %+v, %d units", stats, len(p.lines))
+	}
+}
+
+func FuzzH264(f *testing.F) { fuzz(f, h264Cases, newH264) }
+
+// ring is a Sink that does what a record builder does, and no more.
+type ring struct {
+	b    []byte
+	unit int
+	n    int
+}
+
+func (r *ring) Append(p []byte) bool {
+	r.b = append(r.b, p...)
+	return true
+}
+func (r *ring) Patch(at int, n uint32) { r.b[r.unit+at+3] = byte(n) }
+func (r *ring) Head(Head)              { r.n++ }
+func (r *ring) Abort()                 { r.b = r.b[:r.unit] }
+func (r *ring) Commit() {
+	if r.unit = len(r.b); r.unit > 1<<20 {
+		r.b, r.unit = r.b[:0], 0
+	}
+}
+
+// A 4 Mbit/s camera: pictures of 24 fragments of 1400 bytes.
+func BenchmarkH264(b *testing.B) {
+	r := &ring{b: make([]byte, 0, 2<<20)}
+	rc := NewReceiver(NewH264(r, sets(sps264, pps264)), 96)
+	const packets = 24
+	pkts := make([][]byte, packets)
+	for i := range pkts {
+		h := byte(0x01)
+		if i == 0 {
+			h = 0x81
+		}
+		marker := byte(0)
+		if i == packets-1 {
+			h, marker = 0x41, 0x80
+		}
+		pkts[i] = packet(96, marker, 0, 0, append([]byte{0x5c, h, 0x9a}, bytes.Repeat([]byte{0xa5}, 1385)...))
+	}
+	b.SetBytes(1400)
+	b.ReportAllocs()
+	now := time.Now()
+	n := 0
+	for b.Loop() {
+		p := pkts[n%packets]
+		p[2], p[3] = byte(n>>8), byte(n)
+		stamp := n / packets * 3000
+		p[4], p[5], p[6], p[7] = byte(stamp>>24), byte(stamp>>16), byte(stamp>>8), byte(stamp)
+		rc.Packet(p, now)
+		n++
+	}
+	if n > 10*packets && r.n < n/packets-1 {
+		b.Fatalf("%d pictures of %d packets", r.n, n)
+	}
+}
