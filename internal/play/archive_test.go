@@ -1,10 +1,13 @@
 package play
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
+	"image"
+	"image/jpeg"
 	"iter"
 	"math"
 	"os"
@@ -27,7 +30,7 @@ func at(from, to float64) media.Span {
 	return media.Span{From: noon + int64(math.Round(from*1e9)), To: noon + int64(math.Round(to*1e9))}
 }
 
-// clip is a bit of a track that can be repeated for any length.
+// testClip is a bit of a track that can be repeated for any length.
 type testClip struct {
 	track   media.Track
 	samples []media.Sample
@@ -72,14 +75,46 @@ func loadClip(t testing.TB, name string) *testClip {
 	return c
 }
 
-// g711 is a second of a G.711 track: packets of 20 ms, a saw tooth.
-func g711(codec media.Codec) *testClip {
-	c := &testClip{track: media.Track{Kind: media.Audio, Codec: codec, ClockRate: 8000, Channels: 1, SampleRate: 8000}}
+// pcm is a second of a PCM track: packets of 20 ms, a saw tooth.
+func pcm(codec media.Codec, channels, width int) *testClip {
+	c := &testClip{track: media.Track{Kind: media.Audio, Codec: codec, ClockRate: 8000, Channels: uint8(channels), SampleRate: 8000}}
+	size := 160 * channels * width
 	for range 50 {
-		c.samples = append(c.samples, media.Sample{Size: 160, Duration: 160, Flags: media.SampleSync})
-		for i := range 160 {
+		c.samples = append(c.samples, media.Sample{Size: uint32(size), Duration: 160, Flags: media.SampleSync})
+		for i := range size {
 			c.data = append(c.data, byte(0x90+i%32))
 		}
+	}
+	return c
+}
+
+func g711(codec media.Codec) *testClip { return pcm(codec, 1, 1) }
+
+// opus is a second of silence (RFC 6716 §3.1: TOC byte for CELT, 20 ms, mono).
+func opus() *testClip {
+	c := &testClip{track: media.Track{Kind: media.Audio, Codec: media.Opus, ClockRate: 48000, Channels: 1, SampleRate: 48000}}
+	for range 50 {
+		c.samples = append(c.samples, media.Sample{Size: 3, Duration: 960, Flags: media.SampleSync})
+		c.data = append(c.data, 0xF8, 0xFF, 0xFE)
+	}
+	return c
+}
+
+// mjpeg is a second of patterns (plain grey from this encoder makes ffmpeg miss
+// the end of the image).
+func mjpeg(t testing.TB) *testClip {
+	c := &testClip{track: media.Track{Kind: media.Video, Codec: media.MJPEG, ClockRate: 90000, Width: 64, Height: 48}}
+	for i := range 25 {
+		picture := image.NewYCbCr(image.Rect(0, 0, 64, 48), image.YCbCrSubsampleRatio420)
+		for k := range picture.Y {
+			picture.Y[k] = byte(10*i + k*k/7)
+		}
+		var data bytes.Buffer
+		if err := jpeg.Encode(&data, picture, nil); err != nil {
+			t.Fatal(err)
+		}
+		c.samples = append(c.samples, media.Sample{Size: uint32(data.Len()), Duration: 3600, Flags: media.SampleSync})
+		c.data = append(c.data, data.Bytes()...)
 	}
 	return c
 }

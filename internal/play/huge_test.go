@@ -46,7 +46,7 @@ func (a *endless) Entries(_ context.Context, _ media.StreamID, _ media.Span) ite
 					return
 				}
 			}
-			if i%500 == 0 && a.peak != nil {
+			if i%2000 == 0 && a.peak != nil {
 				a.peak()
 			}
 		}
@@ -118,7 +118,7 @@ func TestHuge(t *testing.T) {
 // TestHugeOffsets: the last chunk's offset and mdat's size are right.
 func TestHugeOffsets(t *testing.T) {
 	a := &endless{
-		records: 6000, pictures: 1, size: 1 << 20,
+		records: 4200, pictures: 1, size: 1 << 20,
 		video: loadClip(t, "h264").track, audio: g711(media.PCMA).track, payload: make([]byte, 1<<20),
 	}
 	out := &header{}
@@ -128,12 +128,12 @@ func TestHugeOffsets(t *testing.T) {
 	}
 	head := out.head.Bytes()
 	mdat := bytes.Index(head, []byte("mdat"))
-	payload := int64(6000 * (1<<20 + 8000))
+	payload := int64(4200 * (1<<20 + 8000))
 	if size := binary.BigEndian.Uint64(head[mdat+4:]); int64(size) != payload+16 || result.Bytes != int64(mdat)-4+16+payload {
 		t.Errorf("mdat of %d bytes in a file of %d, payload %d", size, result.Bytes, payload)
 	}
 	co64 := bytes.Index(head, []byte("co64"))
-	last := binary.BigEndian.Uint64(head[co64+12+8*5999:])
+	last := binary.BigEndian.Uint64(head[co64+12+8*4199:])
 	if want := result.Bytes - 1<<20 - 8000; int64(last) != want {
 		t.Errorf("last video chunk at %d, want %d", last, want)
 	}

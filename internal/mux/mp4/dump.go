@@ -76,7 +76,7 @@ func (d *dumper) boxes(end int64, depth int) error {
 			}
 			size, headSize = int64(binary.BigEndian.Uint64(head[8:])), 16
 		}
-		name := printable(head[4:8])
+		name := printable([]byte(strings.ReplaceAll(string(head[4:8]), "\xa9", "©")))
 		d.boxN++
 		switch stop := begin + size; {
 		case d.boxN > maxDumpBoxes:
@@ -187,7 +187,7 @@ func printable(b []byte) string {
 			return '?'
 		}
 		return r
-	}, strings.ToValidUTF8(strings.ReplaceAll(string(b), "\xa9", "©"), "?"))
+	}, strings.ToValidUTF8(string(b), "?"))
 }
 
 func utc(since1904 int64) string {

@@ -1,9 +1,13 @@
 package mp4
 
-import "nvr/internal/media"
+import (
+	"cmp"
+
+	"nvr/internal/media"
+)
 
 // checkAAC: an AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1) is at least two
-// bytes; one that needs more than 127 has never been met.
+// bytes; with more than 64 it is something else.
 func checkAAC(t *media.Track) error {
 	if n := len(t.Config); n < 2 || n > 64 {
 		return badConfig(t, "not an AudioSpecificConfig")
@@ -15,7 +19,7 @@ func checkAAC(t *media.Track) error {
 // out (HE-AAC doubles the rate) is said by the AudioSpecificConfig; the fields
 // of the entry repeat it.
 func writeAAC(l *layout, t *media.Track) error {
-	l.audioEntry("mp4a", t.Channels, 16, t.SampleRate)
+	l.audioEntry("mp4a", t.Channels, 16, cmp.Or(t.SampleRate, t.ClockRate))
 	if err := l.esds(0x40, 5, t.Config); err != nil { // 0x40: MPEG-4 audio, 5: audio stream
 		return err
 	}

@@ -31,5 +31,6 @@ clip h264b h264 -f lavfi -i "$(src 64x48 10)" $x264 -crf 40 -bf 3 -b_strategy 0
 clip h264wide h264 -f lavfi -i "$(src 96x64 2)" $x264 -crf 40 -bf 0
 clip h265 h265 -f lavfi -i "$(src 64x64 4)" -pix_fmt yuv420p -video_track_timescale 90000 -c:v libx265 -crf 40 -tag:v hvc1 \
 	-x265-params "log-level=error:keyint=25:min-keyint=25:scenecut=0:bframes=0:info=0"
+clip av1 av1 -f lavfi -i "$(src 64x64 1)" -pix_fmt yuv420p -video_track_timescale 90000 -c:v libaom-av1 -crf 50 -b:v 0 -cpu-used 6
 clip aac aac -f lavfi -i "sine=440:sample_rate=16000:duration=10" -ac 1 -c:a aac -b:a 8k
 ls -l
