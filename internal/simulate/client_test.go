@@ -16,7 +16,7 @@ import (
 	"nvr/internal/simulate/mark"
 )
 
-const patience = 5 * time.Second // for anything that a test waits for
+const patience = 20 * time.Second // for anything that a test waits for
 
 // serve runs a server until the test ends, and checks that Run returns.
 func serve(t *testing.T, o Options) *Server {
