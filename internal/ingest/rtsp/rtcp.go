@@ -146,12 +146,15 @@ func (r *receiver) appendReport(b []byte, own uint32, cname string, now time.Tim
 	return b
 }
 
-// eachRTCP walks a compound packet. body begins with the header.
+// eachRTCP walks a compound packet. body begins with the header and has at
+// least an SSRC: what is shorter (a BYE of nobody) is passed over.
 func eachRTCP(b []byte, f func(kind uint8, body []byte)) {
 	for len(b) >= minRTCPBytes && b[0]>>6 == 2 {
 		n := (int(b[2])<<8 + int(b[3]) + 1) * 4
 		n = min(n, len(b)) // a length that lies costs what follows, not this one
-		f(b[1], b[:n])
+		if n >= minRTCPBytes {
+			f(b[1], b[:n])
+		}
 		b = b[n:]
 	}
 }
