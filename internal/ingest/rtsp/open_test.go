@@ -280,4 +280,3 @@ func TestOpenEndsWithContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
