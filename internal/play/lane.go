@@ -80,6 +80,10 @@ func (p *planner) lane(s selection) (*lane, error) {
 	return l, nil
 }
 
+// empty reports whether nothing of the lane is in the file: packets of PCM
+// that claim more time than they have frames may all lie outside of the span.
+func (l *lane) empty() bool { return !l.started && l.next == 0 }
+
 // longest is the longest time from one sample to the next: a gap of maxHold
 // and what the track may have been silent for before it.
 func (l *lane) longest() int64 {

@@ -2,6 +2,7 @@ package play
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"nvr/internal/media"
@@ -167,6 +168,9 @@ func (p *planner) place(s selection) error {
 	} else {
 		err = p.placeSamples(l, s, base)
 	}
+	if l.empty() {
+		return err
+	}
 	p.begun = true
 	p.end = max(p.end, l.fileTime(l.shown.end))
 	return err
@@ -243,6 +247,7 @@ func (p *planner) finish() (Result, error) {
 	if !p.begun {
 		return Result{}, ErrNoFootage
 	}
+	p.lanes = slices.DeleteFunc(p.lanes, (*lane).empty)
 	begin := p.lanes[0].beginFile
 	for _, l := range p.lanes {
 		begin = min(begin, l.beginFile)
@@ -263,7 +268,7 @@ func (p *planner) finish() (Result, error) {
 	if err := p.file.Finish(mp4.Movie{Created: time.Unix(0, begin), Title: p.o.Title}); err != nil {
 		return Result{}, fmt.Errorf("lay out the file: %w", err)
 	}
-	p.result.Span = media.Span{From: begin, To: p.endWall}
+	p.result.Span = media.Span{From: begin, To: max(begin, p.endWall)}
 	p.result.Gaps = clipGaps(p.result.Gaps, p.result.Span)
 	p.result.Duration = time.Duration(end)
 	p.result.Bytes = p.file.Size()
