@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nvr/internal/ingest/rtp"
+	"nvr/internal/ingest/timeline"
 	"nvr/internal/media"
 )
 
@@ -36,12 +37,14 @@ type builder struct {
 	leads  bool // its records end gaps: the video, or the audio where there is none
 
 	params *media.Track
-	order  decodeOrder
+	order  decodeOrder // nil: decode time is presentation time
+	spare  decodeOrder // of a stream that has shown no picture out of order yet
 	buf    *media.Buffer
 	unit   int         // where the access unit in work begins in buf.Data
 	start  media.Ticks // position of the record's first sample
 	runAt  media.Ticks // the same in the run's time,
-	fixed  bool        // if the record before has decided it
+	fixed  bool        // if the record before has decided it,
+	runPos media.Ticks // for a sample at this position
 	last   media.Ticks // decode position of the last sample
 	begun  bool        // last holds
 	ended  media.Ticks // run's time at which the last record began
@@ -69,11 +72,24 @@ func (b *builder) capacity() int {
 func (b *builder) newRun() {
 	b.waiting = b.kind == media.Video
 	b.begun, b.fixed, b.ended, b.synced = false, false, 0, 0
-	b.order = nil
 	if b.params != nil {
-		b.order = orderOf(b.params)
-		b.rec.line.SetReorder(b.index, b.order != nil)
+		b.reorder()
 	}
+}
+
+// reorder finds out how the track's pictures are ordered.
+func (b *builder) reorder() {
+	seen := b.order != nil // a stream that did it will do it again
+	o, r := orderOf(b.params)
+	b.order, b.spare = o, nil
+	if r == timeline.MaybeOutOfOrder {
+		if seen {
+			r = timeline.OutOfOrder
+		} else {
+			b.order, b.spare = nil, o
+		}
+	}
+	b.rec.line.SetReorder(b.index, r)
 }
 
 // Append adds bytes to the unit in work.
@@ -118,12 +134,16 @@ func (b *builder) Head(h rtp.Head) {
 	r := b.rec
 	if h.Params != b.params {
 		b.cut(cutForced, 0)
-		b.params, b.order = h.Params, orderOf(h.Params)
-		r.line.SetReorder(b.index, b.order != nil)
+		b.params = h.Params
+		b.reorder()
 	}
 	usual := r.line.Usual(b.index)
 	p := r.line.Place(b.index, h.Time, h.Duration, r.instant(h.Arrival))
 	b.pts = p.Time
+	if b.spare != nil && b.begun && p.Time < b.last {
+		b.order, b.spare = b.spare, nil
+		b.order.Wait()
+	}
 	if b.leads {
 		r.heard = h.Arrival
 		if r.first.IsZero() {
@@ -246,7 +266,7 @@ func (b *builder) cut(kind cutKind, next media.Ticks) {
 	}
 	line := b.rec.line
 	start := b.runAt
-	if !b.fixed {
+	if !b.fixed || b.start != b.runPos {
 		start = line.Start(b.index, b.start)
 		if b.ended > 0 || start > 0 {
 			start = max(start, b.ended+1)
@@ -256,7 +276,7 @@ func (b *builder) cut(kind cutKind, next media.Ticks) {
 	r := media.Record{Stream: b.rec.c.o.Stream, Track: b.number, Params: b.params, Run: b.rec.run, Start: start}
 	if kind == cutExact {
 		// The next Start may be slewed a little: this sample takes it up.
-		b.runAt, b.fixed = line.Start(b.index, next), true
+		b.runAt, b.runPos, b.fixed = line.Start(b.index, next), next, true
 		length := b.runAt - start - (b.last - b.start)
 		if length < 1 {
 			length = 1
@@ -301,5 +321,7 @@ func (b *builder) offer(r media.Record) {
 		return
 	}
 	c.status.dropped(samples)
-	b.waiting = b.kind == media.Video
+	if b.kind == media.Video && !(b.headed && b.head.Sync) {
+		b.waiting, b.ignore = true, b.headed
+	}
 }

@@ -78,9 +78,11 @@ func New(o Options, r Recorder) *Camera {
 	if o.RecordEvery <= 0 {
 		o.RecordEvery = defaultRecordEvery
 	}
+	now := time.Now()
 	if o.Epoch.IsZero() {
-		o.Epoch = time.Now()
+		o.Epoch = now
 	}
+	o.Epoch = now.Add(o.Epoch.Sub(now)) // with a monotonic reading, whatever it came with
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -90,7 +92,7 @@ func New(o Options, r Recorder) *Camera {
 		recorder: r,
 		gaps:     &gaps{stream: o.Stream, recorder: r},
 	}
-	c.status.s = Status{Camera: o.Stream.Camera.ID, Stream: o.Stream.Name, State: Stopped, Since: time.Now()}
+	c.status.s = Status{Camera: o.Stream.Camera.ID, Stream: o.Stream.Name, State: Stopped, Since: now}
 	return c
 }
 
@@ -146,9 +148,10 @@ func (c *Camera) session(ctx context.Context) (good time.Duration, err error) {
 	}
 	defer s.Close()
 	rec := newRecording(c)
-	for _, p := range c.pick(s.Medias()) {
+	picked := c.pick(s.Medias())
+	for _, p := range picked {
 		if err := s.Setup(ctx, p.media); err != nil {
-			if p.kind == media.Audio && rec.hasVideo() {
+			if p.kind == media.Audio && len(picked) > 1 {
 				c.log.Warn("the audio cannot be had", "error", err)
 				continue
 			}

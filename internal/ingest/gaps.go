@@ -9,6 +9,10 @@ import (
 // maxGapsKept bounds the gaps that the recorder would not take yet.
 const maxGapsKept = 64
 
+// maxAhead is how far the end of what is recorded may be in the future: the
+// last sample's length is a guess.
+const maxAhead = 2 * time.Second
+
 // gaps keeps account of the time without samples. There is at most one gap at
 // a time; the next record of the leading track ends it.
 type gaps struct {
@@ -27,6 +31,9 @@ type gaps struct {
 // was another.
 func (g *gaps) open(why media.Reason, detail string, now time.Time) {
 	from := g.end
+	if time.Duration(from-now.UnixNano()) > maxAhead { // the clock went back
+		from = now.UnixNano()
+	}
 	if g.isOpen {
 		if g.current.Reason == why && g.announced {
 			return

@@ -11,6 +11,7 @@ import (
 	"nvr/internal/codec/nal"
 	"nvr/internal/ingest/rtp"
 	"nvr/internal/ingest/rtsp"
+	"nvr/internal/ingest/timeline"
 	"nvr/internal/media"
 )
 
@@ -126,18 +127,29 @@ func number(s string) int {
 // which they are shown.
 type decodeOrder interface {
 	DTS(au []byte, pts media.Ticks) media.Ticks
+	Wait()
 }
 
-func orderOf(t *media.Track) decodeOrder {
+// orderOf is nil where decode time is presentation time. What a stream only
+// does not deny is no reason to look into its slices: many cameras' picture
+// order counts make no sense, and nobody needs them while time goes forward.
+func orderOf(t *media.Track) (o decodeOrder, r timeline.Reorder) {
+	var declared bool
 	switch t.Codec {
 	case media.H264:
-		if o := h264.NewOrder(t); o != nil {
-			return o
+		if x, d := h264.NewOrder(t); x != nil {
+			o, declared = x, d
 		}
 	case media.H265:
-		if o := h265.NewOrder(t); o != nil {
-			return o
+		if x, d := h265.NewOrder(t); x != nil {
+			o, declared = x, d
 		}
 	}
-	return nil
+	switch {
+	case o == nil:
+		return nil, timeline.InOrder
+	case declared:
+		return o, timeline.OutOfOrder
+	}
+	return o, timeline.MaybeOutOfOrder
 }

@@ -118,8 +118,8 @@ func prefixed(b []byte) []byte {
 }
 
 func TestOrder(t *testing.T) {
-	o := NewOrder(trackOf(t, bSPS, bPPS))
-	if o == nil {
+	o, declared := NewOrder(trackOf(t, bSPS, bPPS))
+	if o == nil || !declared {
 		t.Fatal("the stream has B pictures")
 	}
 	last := media.Ticks(-1)
@@ -137,7 +137,7 @@ func TestOrder(t *testing.T) {
 }
 
 func TestOrderGoesOn(t *testing.T) {
-	o := NewOrder(trackOf(t, bSPS, bPPS))
+	o, _ := NewOrder(trackOf(t, bSPS, bPPS))
 	o.DTS(prefixed(unhex(t, bSlices[0])), 0)
 	// A slice that cannot be read: decode time is presentation time...
 	if got := o.DTS(prefixed([]byte{0x41}), 5); got != 5 {
@@ -191,7 +191,7 @@ func FuzzTrack(f *testing.F) {
 		}
 		Interlaced(FirstSPS(track.Config))
 		SetID(sps)
-		if o := NewOrder(track); o != nil && len(slice) < 1<<16 {
+		if o, _ := NewOrder(track); o != nil && len(slice) < 1<<16 {
 			o.DTS(append(prefixed(unhex(t, bSlices[0])), prefixed(slice)...), 0)
 			o.DTS(prefixed(slice), 3000)
 			o.DTS(prefixed(slice), 6000)

@@ -20,30 +20,38 @@ type Order struct {
 
 // NewOrder makes an Order for a track, nil where pictures are sent in the
 // order in which they are shown, so that decode time is presentation time.
-func NewOrder(t *media.Track) *Order {
+// declared tells that the stream says it has pictures that are not (B); else
+// it only does not deny it, as most cameras, which have none.
+func NewOrder(t *media.Track) (o *Order, declared bool) {
 	sps := FirstSPS(t.Config)
-	if sps == nil || !reorders(sps) {
-		return nil
+	may, declared := reorders(sps)
+	if !may {
+		return nil, false
 	}
-	o := &Order{sps: sps}
+	o = &Order{sps: sps}
 	o.reset()
-	return o
+	return o, declared
 }
 
-// reorders reports whether the stream may have pictures (B) that are shown
-// before one that is decoded earlier.
-func reorders(sps []byte) bool {
+// reorders reports whether the stream may have pictures that are shown before
+// one that is decoded earlier.
+func reorders(sps []byte) (may, declared bool) {
 	s, whole := parse(sps)
 	switch {
 	case !whole, s.PicOrderCntType != 0, !s.FrameMbsOnlyFlag, s.Log2MaxPicOrderCntLsbMinus4 > 12, s.Log2MaxFrameNumMinus4 > 12:
-		return false // type 2: output is in decode order; others the extractor cannot do
+		return false, false // type 2: output is in decode order; others the extractor cannot do
 	case s.ProfileIdc == 66: // Baseline has no B slices
-		return false
+		return false, false
 	case s.VUI != nil && s.VUI.BitstreamRestriction != nil:
-		return s.VUI.BitstreamRestriction.MaxNumReorderFrames > 0
+		declared = s.VUI.BitstreamRestriction.MaxNumReorderFrames > 0
+		return declared, declared
 	}
-	return true
+	return true, false
 }
+
+// Wait makes decode time presentation time until the next IDR: for streams
+// whose pictures turn out to be out of order.
+func (o *Order) Wait() { o.lost = true }
 
 func (o *Order) reset() {
 	o.x = mch264.DTSExtractor{}

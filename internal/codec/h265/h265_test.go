@@ -182,8 +182,8 @@ func prefixed(b []byte) []byte {
 }
 
 func TestOrder(t *testing.T) {
-	o := NewOrder(trackOf(t, bVPS, bSPS, bPPS))
-	if o == nil {
+	o, declared := NewOrder(trackOf(t, bVPS, bSPS, bPPS))
+	if o == nil || !declared {
 		t.Fatal("the stream has B pictures")
 	}
 	last := media.Ticks(-1)
@@ -211,7 +211,7 @@ func FuzzTrack(f *testing.F) {
 		First(track.Config, VPS)
 		First(sps, VPS)
 		SetID(sps)
-		if o := NewOrder(track); o != nil && len(slice) < 1<<16 {
+		if o, _ := NewOrder(track); o != nil && len(slice) < 1<<16 {
 			o.DTS(prefixed(unhex(t, bSlices[0])), 0)
 			o.DTS(prefixed(slice), 3000)
 			o.DTS(prefixed(slice), 6000)

@@ -19,20 +19,23 @@ type Order struct {
 
 // NewOrder makes an Order for a track, nil where pictures are sent in the
 // order in which they are shown (sps_max_num_reorder_pics is 0, as with nearly
-// every camera).
-func NewOrder(t *media.Track) *Order {
+// every camera). declared tells that the stream says it has others.
+func NewOrder(t *media.Track) (o *Order, declared bool) {
 	sps, pps := First(t.Config, SPS), First(t.Config, PPS)
 	if len(sps) <= HeaderSize || len(pps) <= HeaderSize || parse(sps).reorderPics == 0 {
-		return nil
+		return nil, false
 	}
 	var s mch265.SPS
 	if s.Unmarshal(sps) != nil || s.Log2MaxPicOrderCntLsbMinus4 > 12 {
-		return nil
+		return nil, false
 	}
-	o := &Order{sps: sps, pps: pps}
+	o = &Order{sps: sps, pps: pps}
 	o.reset()
-	return o
+	return o, true
 }
+
+// Wait makes decode time presentation time until the next IDR.
+func (o *Order) Wait() { o.lost = true }
 
 func (o *Order) reset() {
 	o.x = mch265.DTSExtractor{}

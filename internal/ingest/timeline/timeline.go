@@ -17,6 +17,7 @@ import (
 
 // The rules' numbers.
 const (
+	maxFloor    = 2 * time.Second        // that a run may wait for the end of the one before
 	settle      = 10 * time.Second       // a run's start is the least delayed sample's of that time
 	maxJump     = time.Second            // between RTP's step and the arrival's
 	maxError    = 500 * time.Millisecond // of wall time, before a new run begins
@@ -83,8 +84,12 @@ func New(tracks ...Track) *Line {
 }
 
 // Begin begins a run. No wall time it gives will be before floor: where the
-// run before ended a little in the future, this one waits for it.
+// run before ended a little in the future, this one waits for it (not longer:
+// then the recorder's clock was set back).
 func (l *Line) Begin(at Instant, floor int64) {
+	if time.Duration(floor-at.Wall) > maxFloor {
+		floor = 0
+	}
 	l.due, l.fixed, l.pending = None, false, 0
 	l.begun, l.checked, l.floor = at, at, floor
 	for i := range l.tracks {
@@ -95,9 +100,19 @@ func (l *Line) Begin(at Instant, floor int64) {
 // Due says whether the run should end at the next sync sample, and why.
 func (l *Line) Due() Cause { return l.due }
 
-// SetReorder tells that a track's pictures are not sent in the order in which
-// they are shown, so that a time stamp may be before the last.
-func (l *Line) SetReorder(track int, reorder bool) { l.tracks[track].reorder = reorder }
+// Reorder says whether pictures may be sent in another order than that in which
+// they are shown, so that a time stamp may be a little before the last.
+type Reorder uint8
+
+// The orders. OutOfOrder leaves room before the first picture for decode times.
+const (
+	InOrder Reorder = iota
+	MaybeOutOfOrder
+	OutOfOrder
+)
+
+// SetReorder tells a track's order.
+func (l *Line) SetReorder(track int, r Reorder) { l.tracks[track].reorder = r }
 
 // ByArrival reports whether a track's time stamps proved useless.
 func (l *Line) ByArrival(track int) bool { return l.tracks[track].byArrival }

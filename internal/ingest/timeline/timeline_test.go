@@ -43,7 +43,7 @@ func (c *camera) send(arrival, rtp time.Duration) Placement {
 	c.now += arrival
 	c.rtp += uint32(media.FromDuration(rtp, c.rate))
 	p := c.line.Place(c.track, c.rtp, 0, c.at())
-	if !c.first && p.Time <= c.last && !c.line.tracks[c.track].reorder {
+	if !c.first && p.Time <= c.last && c.line.tracks[c.track].reorder == InOrder {
 		c.t.Errorf("position %d after %d", p.Time, c.last)
 	}
 	c.first, c.last = false, p.Time
@@ -223,7 +223,7 @@ func TestStallIsNoLie(t *testing.T) {
 
 func TestReorder(t *testing.T) {
 	c := newCamera(t)
-	c.line.SetReorder(0, true)
+	c.line.SetReorder(0, OutOfOrder)
 	c.send(step, step)
 	first := c.pos()
 	if first < 100*time.Millisecond {

@@ -19,6 +19,8 @@ const (
 	ratioSpan = 5 * time.Second
 	minRatio  = 0.9
 	maxRatio  = 1.1
+	// B pictures come no more steps behind the picture they are shown before.
+	maxDepth = 8
 	// The burst with which a camera begins is no measure.
 	ratioAfter = time.Second
 	// The usual step is the mean of so many samples.
@@ -29,7 +31,7 @@ const (
 type track struct {
 	kind      media.Kind
 	rate      uint32
-	reorder   bool
+	reorder   Reorder
 	byArrival bool // for the rest of the session
 
 	begun  bool
@@ -77,7 +79,7 @@ func (t *track) place(rtp uint32, duration media.Ticks, at time.Duration) Placem
 	if !t.begun {
 		t.begun = true
 		t.rtp, t.at, t.lastAt = rtp, at, at
-		if t.reorder {
+		if t.reorder == OutOfOrder {
 			t.pos = media.FromDuration(reorderLead, t.rate)
 		}
 		t.last, t.top, t.block, t.spanTop = t.pos, t.pos, t.pos, t.pos
@@ -114,7 +116,7 @@ func (t *track) next(rtp uint32, at time.Duration) Placement {
 	// After a stall samples come in a burst: their steps do not fit their
 	// arrivals, but none is from the future.
 	future := pos.Duration(t.rate) - (at - t.anchor)
-	inOrder := pos > t.last || t.reorder && delta.Abs() <= maxJump
+	inOrder := pos > t.last || t.reorder != InOrder && delta.Abs() <= maxJump && (t.usual == 0 || t.top-pos < maxDepth*t.usual)
 	if inOrder && (delta.Abs() <= maxJump || step > 0 && future <= maxJump) {
 		t.rtp, t.pos, t.at = rtp, pos, at
 		t.jumps, t.sameWay = 0, 0

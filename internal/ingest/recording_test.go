@@ -1,0 +1,511 @@
+package ingest
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nvr/internal/ingest/rtp"
+	"nvr/internal/ingest/rtsp"
+	"nvr/internal/ingest/timeline"
+	"nvr/internal/media"
+)
+
+const (
+	sps264 = "6764000cacb302833f3e0220000003002000000303c1e2854d"
+	pps264 = "68e9732c8b"
+	// Another size.
+	sps264b = "6764000cacb302823f3e0220000003002000000303c1e2854d"
+)
+
+// rig feeds packets to a recording without a network, at times of its own.
+type rig struct {
+	t     testing.TB
+	shelf *shelf
+	rec   *recording
+	now   time.Time
+	seq   [2]uint16
+	stamp [2]uint32
+}
+
+func newRig(t testing.TB, every time.Duration, encodings ...string) *rig {
+	t.Helper()
+	now := time.Now()
+	r := &rig{t: t, shelf: newShelf(), now: now}
+	c := New(Options{Stream: testStream, RecordEvery: every, Epoch: now}, r.shelf)
+	c.gaps.end = now.UnixNano()
+	r.rec = newRecording(c)
+	for _, e := range encodings {
+		f := rtsp.Format{PayloadType: 96, Encoding: e, ClockRate: 90000, Params: map[string]string{
+			"sprop-parameter-sets": "Z2QADKyzAoM/PgIgAAADACAAAAMDweKFTQ==,aOlzLIs="}}
+		if e != "H264" {
+			f.ClockRate = 8000
+		}
+		p, err := choose(&f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.types = []uint8{96}
+		r.rec.add(p)
+	}
+	r.rec.begin(now)
+	return r
+}
+
+// wait lets time pass, with a Tick each 100 ms.
+func (r *rig) wait(d time.Duration) {
+	for d > 0 {
+		s := min(d, 100*time.Millisecond)
+		r.now = r.now.Add(s)
+		d -= s
+		if err := r.rec.Tick(r.now); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// send sends a NAL unit or a sound of a track as one packet.
+func (r *rig) send(track int, hexes string, marker bool) {
+	r.t.Helper()
+	b, err := hex.DecodeString(hexes)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	p := []byte{0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, byte(track + 1)}
+	if marker {
+		p[1] |= 0x80
+	}
+	binary.BigEndian.PutUint16(p[2:], r.seq[track])
+	binary.BigEndian.PutUint32(p[4:], r.stamp[track])
+	r.seq[track]++
+	r.rec.Packet(track, append(p, b...), r.now)
+}
+
+const step = 40 * time.Millisecond
+
+// gop sends a sync sample and n-1 others of size bytes each.
+func (r *rig) gop(n, size int) {
+	r.t.Helper()
+	for i := range n {
+		head := "419a"
+		if i == 0 {
+			head = "6588"
+		}
+		r.send(0, head+strings.Repeat("a5", max(size-2, 1)), true)
+		r.step(1)
+	}
+}
+
+func (r *rig) step(n int) {
+	for range n {
+		r.wait(step)
+		r.stamp[0] += 3600
+	}
+}
+
+// listing is the records as text: track, start, flags and durations in ms.
+func (r *rig) listing() []string {
+	var l []string
+	for _, x := range r.shelf.records {
+		ms := func(t media.Ticks) int64 { return t.Duration(x.Params.ClockRate).Milliseconds() }
+		s := fmt.Sprintf("track %d at %d:", x.Track, ms(x.Start))
+		last, n := "", 0
+		flush := func() {
+			if n > 1 {
+				s += fmt.Sprintf(" %d×%s", n, last)
+			} else if n == 1 {
+				s += " " + last
+			}
+			n = 0
+		}
+		for _, y := range x.Buffer.Samples {
+			w := fmt.Sprint(ms(media.Ticks(y.Duration)))
+			if y.Sync() && x.Track == media.VideoTrack {
+				w = "S" + w
+			}
+			if y.Flags&media.SampleDamaged != 0 {
+				w += "!"
+			}
+			if w != last {
+				flush()
+			}
+			last = w
+			n++
+		}
+		flush()
+		l = append(l, s)
+	}
+	return l
+}
+
+func (r *rig) expect(want ...string) {
+	r.t.Helper()
+	if got := r.listing(); !slices.Equal(got, want) {
+		r.t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestCuts(t *testing.T) {
+	t.Run("a long time between forced cuts: GOPs begin records", func(t *testing.T) {
+		r := newRig(t, time.Hour, "H264")
+		r.gop(30, 100)
+		r.gop(30, 100)
+		r.gop(5, 100)
+		r.rec.close()
+		r.expect("track 1 at 0: S40 29×40", "track 1 at 1200: S40 29×40", "track 1 at 2400: S40 4×40")
+		check(t, r.shelf.records)
+	})
+	t.Run("a picture that is all there is cut with the time", func(t *testing.T) {
+		r := newRig(t, 400*time.Millisecond, "H264")
+		r.gop(25, 100)
+		r.rec.close()
+		r.expect("track 1 at 0: S40 9×40", "track 1 at 400: 10×40", "track 1 at 800: 5×40")
+	})
+	t.Run("all intra: a record a second", func(t *testing.T) {
+		r := newRig(t, time.Hour, "H264")
+		for range 60 {
+			r.gop(1, 100)
+		}
+		r.rec.close()
+		r.expect("track 1 at 0: 25×S40", "track 1 at 1000: 25×S40", "track 1 at 2000: 10×S40")
+	})
+	t.Run("a picture in work moves to the next record", func(t *testing.T) {
+		r := newRig(t, 100*time.Millisecond, "H264")
+		r.gop(2, 100) // 80 ms
+		r.send(0, "7c81 9a01"[:4]+"9a01", false)
+		r.wait(50 * time.Millisecond)
+		r.send(0, "7c4102", true)
+		r.rec.close()
+		r.expect("track 1 at 0: S40 40", "track 1 at 80: 40")
+		if b := r.shelf.records[1].Buffer; hex.EncodeToString(b.Data) != "00000004619a0102" {
+			t.Errorf("%x", b.Data)
+		}
+	})
+	t.Run("drift of a forced cut is made good", func(t *testing.T) {
+		r := newRig(t, 400*time.Millisecond, "H264")
+		r.gop(10, 100)
+		r.stamp[0] += 900 // the camera takes a breath of 10 ms
+		r.send(0, "419a01", true)
+		r.rec.close()
+		r.expect("track 1 at 0: S40 9×40", "track 1 at 410: 40")
+	})
+	t.Run("other parameter sets", func(t *testing.T) {
+		r := newRig(t, time.Hour, "H264")
+		r.gop(5, 100)
+		r.send(0, sps264b, false)
+		r.send(0, pps264, false)
+		r.gop(5, 100)
+		r.rec.close()
+		r.expect("track 1 at 0: S40 4×40", "track 1 at 200: S40 4×40")
+		if a, b := r.shelf.records[0].Params, r.shelf.records[1].Params; a.Equal(b) {
+			t.Errorf("%v and %v", a, b)
+		}
+	})
+	t.Run("nothing before the first sync sample", func(t *testing.T) {
+		r := newRig(t, time.Hour, "H264")
+		r.send(0, "419a01", true)
+		r.step(1)
+		r.gop(2, 100)
+		r.rec.close()
+		r.expect("track 1 at 40: S40 40")
+	})
+}
+
+func TestFullBuffers(t *testing.T) {
+	r := newRig(t, time.Hour, "H264")
+	const size = 60000
+	r.gop(20, size)
+	if got, buf := r.rec.tracks[0].buf, 0; cap(got.Data) > 4<<20 {
+		t.Errorf("a buffer of %d", buf)
+	}
+	r.rec.close()
+	check(t, r.shelf.records)
+	if n := samples(r.shelf.records); n != 20 || len(r.shelf.records) < 2 {
+		t.Errorf("%d samples in %d records", n, len(r.shelf.records))
+	}
+	// One picture larger than any buffer so far; and one that is too large.
+	r = newRig(t, time.Hour, "H264")
+	piece := strings.Repeat("a5", 65000)
+	r.gop(2, 100)
+	send := func(pieces int) {
+		r.send(0, "7c8588"+piece, false)
+		for range pieces {
+			r.send(0, "7c05"+piece, false)
+		}
+		r.send(0, "7c4501", true)
+		r.step(1)
+	}
+	send(50)
+	send(70)
+	r.gop(2, 100)
+	r.rec.close()
+	check(t, r.shelf.records)
+	if n := samples(r.shelf.records); n != 5 {
+		t.Errorf("%d samples: %v", n, r.listing())
+	}
+}
+
+func TestLoss(t *testing.T) {
+	r := newRig(t, time.Hour, "H264")
+	r.gop(20, 100)
+	r.seq[0]++ // a picture: too short a hole for a gap
+	r.step(1)
+	r.send(0, "419a01", true)
+	r.step(1)
+	r.seq[0] += 20 // 800 ms
+	r.step(20)
+	r.send(0, "419a02", true)
+	r.step(1)
+	r.gop(5, 100)
+	r.rec.close()
+	r.expect("track 1 at 0: S40 18×40 80 40!", "track 1 at 1680: 40!", "track 1 at 1720: S40 4×40")
+}
+
+func TestLossIsTold(t *testing.T) {
+	r := newRig(t, time.Hour, "H264")
+	r.gop(20, 100)
+	r.seq[0] += 15
+	r.step(15)
+	r.gop(5, 100)
+	r.rec.close()
+	r.expect("track 1 at 0: S40 19×40", "track 1 at 1400: S40 4×40")
+	from, to := r.shelf.records[0].End(), r.shelf.records[1].Wall
+	want := media.Gap{Stream: testStream, Span: media.Span{From: from, To: to}, Reason: media.ReasonLoss, Detail: "packets were lost"}
+	if g := r.shelf.gaps; len(g) != 1 || g[0] != want {
+		t.Errorf("%+v, want %+v", g, want)
+	}
+}
+
+func TestPauseBeginsARun(t *testing.T) {
+	r := newRig(t, time.Hour, "H264")
+	r.gop(20, 100)
+	r.step(75) // 3 s
+	r.send(0, "419a01", true)
+	r.step(1)
+	r.gop(5, 100)
+	r.rec.close()
+	l := r.shelf.records
+	if len(l) != 3 || l[1].Run != l[0].Run || l[2].Run <= l[0].Run {
+		t.Fatalf("%v", r.listing())
+	}
+	if g := r.shelf.gaps; len(g) != 1 || g[0].Reason != media.ReasonNoMedia || g[0].Span != (media.Span{From: l[0].End(), To: l[1].Wall}) {
+		t.Errorf("%+v", g)
+	}
+	if d := time.Duration(l[2].Wall - l[1].End()).Abs(); d > time.Millisecond {
+		t.Errorf("the runs are %v apart", d)
+	}
+}
+
+func TestClockStep(t *testing.T) {
+	r := newRig(t, time.Hour, "H264", "PCMA")
+	r.gop(30, 100)
+	r.send(1, "d5d5", true)
+	at := r.rec.instant(r.now)
+	at.Mono += time.Second
+	at.Wall += int64(time.Hour)
+	r.rec.line.Check(at)
+	if r.rec.line.Due() != timeline.Step {
+		t.Fatal("the step was not noticed")
+	}
+	r.gop(5, 100)
+	r.rec.close()
+	runs := map[media.RunID]bool{}
+	for _, x := range r.shelf.records {
+		runs[x.Run] = true
+	}
+	if len(runs) != 2 {
+		t.Errorf("%v", r.listing())
+	}
+	if n := samples(r.shelf.records); n != 36 {
+		t.Errorf("%d samples", n)
+	}
+}
+
+func TestAudio(t *testing.T) {
+	r := newRig(t, 200*time.Millisecond, "H264", "PCMA")
+	for range 10 {
+		r.send(1, strings.Repeat("d5", 320), true)
+		r.stamp[1] += 320
+		r.send(0, "419a01", true) // the video waits for a sync sample
+		r.step(1)
+	}
+	r.rec.close()
+	r.expect("track 2 at 0: 5×40", "track 2 at 200: 5×40")
+
+	r = newRig(t, 200*time.Millisecond, "PCMU") // an intercom
+	for range 5 {
+		r.send(0, strings.Repeat("d5", 320), true)
+		r.wait(step)
+		r.stamp[0] += 320
+	}
+	r.rec.close()
+	r.expect("track 2 at 0: 5×40")
+}
+
+func TestWatchdog(t *testing.T) {
+	r := newRig(t, time.Hour, "H264", "PCMA")
+	r.gop(2, 100)
+	for range 120 { // sound alone is no life
+		r.send(1, "d5d5", true)
+		r.stamp[1] += 800
+		r.now = r.now.Add(100 * time.Millisecond)
+		if err := r.rec.Tick(r.now); err != nil {
+			if err != errNoMedia {
+				t.Error(err)
+			}
+			return
+		}
+	}
+	t.Error("12 s without a picture")
+}
+
+func TestOverloadDropsWholeGOPs(t *testing.T) {
+	r := newRig(t, 400*time.Millisecond, "H264")
+	n := 0
+	r.shelf.refuse = func(*media.Record) bool { n++; return n == 2 || n == 3 }
+	for range 4 {
+		r.gop(25, 100)
+	}
+	r.rec.close()
+	check(t, r.shelf.records[:1])
+	l := r.shelf.records
+	if !l[1].Buffer.Samples[0].Sync() || l[1].Start != 180000 {
+		t.Errorf("%v", r.listing())
+	}
+	if g := r.shelf.gaps; len(g) != 1 || g[0].Reason != media.ReasonOverload || g[0].Span != (media.Span{From: l[0].End(), To: l[1].Wall}) {
+		t.Errorf("%+v", g)
+	}
+}
+
+// A stream with B pictures: decode times grow, presentation times are kept.
+func TestOutOfOrder(t *testing.T) {
+	const sps, pps = "6764000aacd9447b0110000003001000000301e0f1225960", "68ebe3cb22c0"
+	slices := []string{"658884009fd9674c47d7", "419a236c4dffc61ad308", "419e417884bff814d5", "019e626a425feee218",
+		"419a6649a84168994c09", "419e8445112c77fee402", "019ea56a425ff7ad0d", "419aa949a8416c994c09", "419ec745152c21fff5eb", "019ee86a425f7340"}
+	shown := []uint32{0, 3, 1, 2, 6, 4, 5, 9, 7, 8}
+	r := newRig(t, time.Hour, "H264")
+	r.send(0, sps, false)
+	r.send(0, pps, false)
+	for i, s := range slices {
+		r.stamp[0] = 3600 * shown[i]
+		r.send(0, s, true)
+		r.wait(step)
+	}
+	r.rec.close()
+	check(t, r.shelf.records)
+	x := r.shelf.records[0]
+	first, dts := media.Ticks(0), x.Start
+	for i, s := range x.Buffer.Samples {
+		pts := dts + media.Ticks(s.Composition)
+		if i == 0 {
+			first = pts
+		}
+		if pts-first != media.Ticks(3600*shown[i]) || s.Composition < 0 {
+			t.Errorf("picture %d: decoded at %d, shown at %d", i, dts-first, pts-first)
+		}
+		dts += media.Ticks(s.Duration)
+	}
+}
+
+func TestRunIDs(t *testing.T) {
+	now := time.Now()
+	a, b := nextRun(now), nextRun(now.Add(-time.Hour))
+	if b <= a {
+		t.Errorf("%d after %d", b, a)
+	}
+	if lead := int64(a) - now.UnixMicro(); lead < 0 {
+		t.Errorf("%d before its time", lead)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	c := New(Options{Stream: testStream, Audio: true}, newShelf())
+	f := func(pt uint8, e string, rate uint32, params ...string) rtsp.Format {
+		m := map[string]string{}
+		for i := 0; i+1 < len(params); i += 2 {
+			m[params[i]] = params[i+1]
+		}
+		return rtsp.Format{PayloadType: pt, Encoding: e, ClockRate: rate, Params: m}
+	}
+	for _, x := range []struct {
+		name   string
+		medias []rtsp.Media
+		want   string
+	}{
+		{"video and audio", []rtsp.Media{{Type: "video", Formats: []rtsp.Format{f(96, "H264", 90000)}}, {Type: "audio", Formats: []rtsp.Format{f(8, "PCMA", 8000)}}}, "0 h264 [96], 1 pcma 8000 Hz [8]"},
+		{"back channel, metadata, second video", []rtsp.Media{
+			{Type: "audio", BackChannel: true, Formats: []rtsp.Format{f(0, "PCMU", 8000)}},
+			{Type: "application", Formats: []rtsp.Format{f(107, "VND.ONVIF.METADATA", 90000)}},
+			{Type: "video", Formats: []rtsp.Format{f(97, "JPEG", 90000), f(98, "H265", 90000), f(99, "H265", 90000)}},
+			{Type: "video", Formats: []rtsp.Format{f(96, "H264", 90000)}}}, "2 h265 [98 99]"},
+		{"AAC without config", []rtsp.Media{{Type: "audio", Formats: []rtsp.Format{f(97, "MPEG4-GENERIC", 16000)}}}, "0 aac 16000 Hz [97]"},
+		{"AAC with rubbish for config", []rtsp.Media{{Type: "audio", Formats: []rtsp.Format{f(97, "MPEG4-GENERIC", 8000, "config", "08zz")}}}, "0 aac 8000 Hz [97]"},
+		{"AAC of object type 1", []rtsp.Media{{Type: "audio", Formats: []rtsp.Format{f(97, "MPEG4-GENERIC", 8000, "config", "0c08")}}}, "0 aac 8000 Hz [97]"},
+		{"G.726 is skipped, the second audio is taken", []rtsp.Media{
+			{Type: "audio", Formats: []rtsp.Format{f(97, "G726-32", 8000)}},
+			{Type: "audio", Formats: []rtsp.Format{f(0, "PCMU", 0)}}}, "1 pcmu 8000 Hz [0]"},
+		{"nothing", nil, ""},
+	} {
+		var got []string
+		for _, p := range c.pick(x.medias) {
+			got = append(got, fmt.Sprintf("%d %s %v", p.media, p.name, p.types))
+		}
+		if s := strings.Join(got, ", "); s != x.want {
+			t.Errorf("%s: %q, want %q", x.name, s, x.want)
+		}
+	}
+}
+
+// The whole way of a packet, from the receive buffer into a record.
+func BenchmarkPacket(b *testing.B) {
+	r := newRig(b, 800*time.Millisecond, "H264")
+	r.rec.c.recorder = bin{}
+	const packets = 24
+	pkts := make([][]byte, packets)
+	for i := range pkts {
+		pkts[i] = make([]byte, 1400)
+		p := pkts[i]
+		p[0], p[1], p[11], p[12], p[13], p[14] = 0x80, 96, 1, 0x5c, 0x01, 0x9a
+		switch i {
+		case 0:
+			p[13] = 0x81
+		case packets - 1:
+			p[1], p[13] = 96|0x80, 0x41
+		}
+	}
+	b.SetBytes(1400)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		p := pkts[n%packets]
+		if n%packets == 0 {
+			r.now = r.now.Add(step)
+			pkts[0][12], pkts[0][13], pkts[0][14] = 0x5c, 0x81, 0x9a
+			if n/packets%50 == 0 {
+				pkts[0][12], pkts[0][13], pkts[0][14] = 0x7c, 0x85, 0x88
+			}
+		}
+		binary.BigEndian.PutUint16(p[2:], uint16(n))
+		binary.BigEndian.PutUint32(p[4:], uint32(n/packets*3600))
+		r.rec.Packet(0, p, r.now)
+		n++
+	}
+	if s := r.rec.c.Status(); n > 100*packets && (s.Samples == 0 || s.DroppedSamples > 0) {
+		b.Fatalf("%+v", s)
+	}
+}
+
+// bin is a Recorder that keeps nothing.
+type bin struct{}
+
+func (bin) Offer(r media.Record) bool {
+	r.Buffer.Release()
+	return true
+}
+func (bin) OfferGap(media.Gap) bool { return true }
+
+var _ rtp.Sink = (*builder)(nil)
