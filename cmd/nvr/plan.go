@@ -76,21 +76,20 @@ type plan struct {
 	DepthSeconds  int64   `json:"depth_seconds"` // kept at least
 }
 
-// What a pool holds besides footage: its first MiB, and headers, directories,
-// padding and the footer.
+// What a pool holds besides footage: its first MiB, and what commits and
+// records cost (docs/format.md). overheadShare is more than that comes to with
+// cameras of 1 Mbit/s, because cameras send a little more than they are set to.
 const (
-	poolHeadBytes   = 1 << 20
-	overheadShare   = 0.025
-	commitBytes     = 6 << 10 // a group's header and its padding, on average
-	recordBytes     = 512     // a record's place in the directory and in the footer
-	plannedInterval = time.Second
+	poolHeadBytes = 1 << 20
+	commitsCost   = 2800 // bytes a second: headers and padding
+	cameraCost    = 460  // bytes a second: directory and footer
+	overheadShare = 0.025
 )
 
 func newPlan(cameras int, rate bitrate, pools, poolMB int) plan {
 	p := plan{Cameras: cameras, BitsPerSecond: float64(rate), Pools: pools, PoolMB: poolMB}
 	footage := p.bytesPerSecond()
-	perCommit := (commitBytes + float64(cameras)*recordBytes) / plannedInterval.Seconds()
-	written := footage + max(perCommit, footage*overheadShare/(1-overheadShare))
+	written := footage + max(commitsCost+float64(cameras)*cameraCost, footage*overheadShare/(1-overheadShare))
 	p.DiskBytes = int64(pools) * int64(poolMB) << 20
 	p.BytesPerDay = int64(footage * 24 * 3600)
 	p.DepthSeconds = int64(float64(pools-1) * (float64(poolMB)*(1<<20) - poolHeadBytes) / written)

@@ -57,7 +57,21 @@ type cameraStatus struct {
 	ID      string         `json:"id"`
 	Name    string         `json:"name"`
 	Enabled bool           `json:"enabled"`
-	Session *ingest.Status `json:"session,omitempty"` // while recording
+	Session *sessionStatus `json:"session,omitempty"` // while recording
+}
+
+type sessionStatus struct {
+	ingest.Status
+	Since   string `json:"since"`
+	RetryAt string `json:"retry_at,omitempty"`
+}
+
+func newSession(s ingest.Status) *sessionStatus {
+	session := &sessionStatus{Status: s, Since: timestamp(s.Since.UnixNano())}
+	if !s.RetryAt.IsZero() {
+		session.RetryAt = timestamp(s.RetryAt.UnixNano())
+	}
+	return session
 }
 
 // newStatus describes a volume and the cameras of the configuration.
@@ -87,8 +101,7 @@ func (r *recorder) status() statusDocument {
 	next := 0
 	for i := range d.Cameras {
 		if d.Cameras[i].Enabled {
-			s := r.cameras[next].Status()
-			d.Cameras[i].Session = &s
+			d.Cameras[i].Session = newSession(r.cameras[next].Status())
 			next++
 		}
 	}
@@ -144,7 +157,7 @@ func (d *statusDocument) print(c *console) error {
 		fmt.Fprintf(w, "footage\tfrom %s to %s, %s\n", s.Oldest, s.Newest, length(s.Depth))
 	}
 	if s.Rate > 0 {
-		fmt.Fprintf(w, "rate\t%s/s: the whole ring is written in %.1f days\n", humanize.Bytes(uint64(s.Rate)), s.WrapDays)
+		fmt.Fprintf(w, "rate\t%s/s: the ring wraps in %s\n", humanize.Bytes(uint64(s.Rate)), roughly(time.Duration(s.WrapDays*float64(24*time.Hour))))
 	}
 	if d.Recording {
 		fmt.Fprintf(w, "queue\t%d records, %s; %d dropped since the start\n", s.QueuedRecords, humanize.IBytes(uint64(s.QueuedBytes)), s.Refused)

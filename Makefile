@@ -1,0 +1,37 @@
+# What a person types. Everything else is in README.md.
+
+export CGO_ENABLED = 0
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+GOFILES  = $(shell git ls-files '*.go' 2>/dev/null)
+
+.PHONY: build run test check race fmt clean
+
+build: ## bin/nvr, static
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/nvr ./cmd/nvr
+
+run: build ## four simulated cameras are recorded into ./demo; Ctrl-C ends it
+	@./bin/nvr demo --dir demo || [ $$? -eq 130 ]
+
+test: ## all tests
+	go vet ./...
+	$(MAKE) --no-print-directory race
+
+# The race detector needs cgo; without a C compiler the tests run without it.
+race:
+	@if command -v "$$(go env CC)" >/dev/null 2>&1; then \
+		echo 'CGO_ENABLED=1 go test -race ./...'; CGO_ENABLED=1 go test -race ./...; \
+	else \
+		echo 'no C compiler, so without the race detector'; go test ./...; \
+	fi
+
+check: ## everything that must hold before a change goes in
+	@unformatted=$$(gofmt -l $(GOFILES)); if [ -n "$$unformatted" ]; then echo "gofmt these:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+	cd tools && go run ./doclinks ..
+	$(MAKE) --no-print-directory race
+
+clean:
+	rm -rf bin demo
