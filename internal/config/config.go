@@ -67,7 +67,7 @@ const (
 	minChunkSizeMB      = 8
 	maxChunkSizeMB      = 64 << 10 // 64 GiB
 	minPools            = 2
-	maxPools            = 100_000
+	maxPools            = 1 << 16 // as store/ring numbers them
 	maxSegmentSecs      = 3600
 	minQueueRecords     = 16
 	maxQueueRecords     = 1 << 16
