@@ -24,7 +24,7 @@ func newLogger(w io.Writer, terminal, verbose bool, m *mask) *slog.Logger {
 	}
 	var h slog.Handler = slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
 	if terminal {
-		h = tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05.000"})
+		h = tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05.000"})
 	}
 	return slog.New(maskingHandler{h, m})
 }

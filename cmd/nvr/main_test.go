@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -145,12 +146,38 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// TestStorageTable: the figures of the README's storage table.
+// TestStorageTable: the figures of the storage table, here and in the README.
 func TestStorageTable(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, want := range []string{"5.5 h", "22 h", "5.5 h", "1.5 h"} {
 		row := storageTable[i]
-		if got := newPlan(row.cameras, 1e6, row.pools, row.poolMB).depth(); got != want {
+		p := newPlan(row.cameras, 1e6, row.pools, row.poolMB)
+		if got := p.depth(); got != want {
 			t.Errorf("%d cameras, %d × %d MiB: %s, want %s", row.cameras, row.pools, row.poolMB, got, want)
 		}
+		line := fmt.Sprintf("| %d | 1 Mbit/s | %d × %d MiB | %d GiB | %s |", row.cameras, row.pools, row.poolMB, p.DiskBytes>>30, p.depth())
+		if !strings.Contains(string(readme), line) {
+			t.Errorf("the README's storage table has no line %s", line)
+		}
+	}
+}
+
+// TestReadmeConfiguration: the configuration that the README shows is valid.
+func TestReadmeConfiguration(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```toml\n")
+	shown, _, ok := strings.Cut(rest, "```")
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte(shown), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, warnings, err := config.Load(path, os.LookupEnv); err != nil || len(warnings) > 0 || !ok {
+		t.Errorf("%v %v", err, warnings)
 	}
 }
