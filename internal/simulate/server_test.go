@@ -62,7 +62,7 @@ func TestPlayOverTCP(t *testing.T) {
 				t.Errorf("PLAY again: %d", again.status)
 			}
 			st := s.Stats()[1]
-			if st.Connections != 2 || st.Playing != 1 || st.Samples < 65 || st.Dropped != 0 || len(st.Sent) == 0 || st.Sent[0].From != first.mark.Sequence {
+			if st.Connections != 2 || st.Playing != 1 || st.Samples < 60 || st.Dropped != 0 || len(st.Sent) == 0 || st.Sent[0].From != first.mark.Sequence {
 				t.Errorf("stats %+v", st)
 			}
 		})
