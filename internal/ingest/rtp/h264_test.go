@@ -3,6 +3,7 @@ package rtp
 import (
 	"bytes"
 	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,6 +131,16 @@ func TestH264Parameters(t *testing.T) {
 	a, b := p.params[0], p.params[2]
 	if p.params[1] != a || b == a || p.params[3] != a || p.params[4] != a {
 		t.Errorf("tracks are not shared: %p", p.params)
+	}
+}
+
+// Two fields of one picture: each has a first slice, both have one time.
+func TestFields(t *testing.T) {
+	p := &page{}
+	play(t, NewH264(p, sets("6764000cacb302933f3e0220000003002000000303c1e2854d", pps264)),
+		[]string{"@1 658801", "m 419a02", "@2 419a03", "m 419a04"})
+	if got := strings.Join(p.lines, ", "); got != "@1 sync gap: 658801 419a02, @2: 419a03 419a04" {
+		t.Error(got)
 	}
 }
 

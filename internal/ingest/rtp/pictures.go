@@ -82,8 +82,7 @@ type pictures struct {
 	sinceSync     int // pictures
 	sinceRecovery int
 
-	inUnit   class // of the unit in work
-	unitType byte
+	inUnit   class  // of the unit in work
 	unitAt   int    // where its length stands
 	unitLen  int    // as far as it has come
 	set      []byte // in work
@@ -249,7 +248,7 @@ func trailingZeros(b []byte) int {
 // length is that of the whole unit, 0 if it is not known yet.
 func (p *pictures) begin(k *Packet, header, body []byte, length int) {
 	u := p.syntax.classify(header, body)
-	p.inUnit, p.unitType = u.class, u.typ
+	p.inUnit = u.class
 	switch u.class {
 	case ignored:
 		return
