@@ -47,6 +47,7 @@ func (v *Volume) Entries(ctx context.Context, id media.StreamID, span media.Span
 	return func(yield func(*media.Entry, error) bool) {
 		snapshot := v.index.Load()
 		first, last := reach(snapshot, id, span)
+		bases := runBases(snapshot[first:last], id)
 		l := leadIn{span: span, yield: yield}
 		for _, p := range snapshot[first:last] {
 			if !holds(p, id) {
@@ -70,7 +71,17 @@ func (v *Volume) Entries(ctx context.Context, id media.StreamID, span media.Span
 					if e.Kind != pool.KindSamples || e.Stream != id {
 						return true
 					}
-					return l.add(v.names.Track(e.Params), e, func() (*media.Entry, error) { return v.entry(g, e) })
+					t := v.names.Track(e.Params)
+					if t == nil {
+						return true // its description is damaged, and nowhere else
+					}
+					if base, ok := bases[e.Run]; ok {
+						if offset := e.Start.Duration(t.ClockRate); index.Provisional(offset) {
+							late := e.Wall - (base + int64(offset))
+							e.Wall, e.WallEnd = e.Wall-late, e.WallEnd-late
+						}
+					}
+					return l.add(t, e, func() (*media.Entry, error) { return v.entry(g, e, t) })
 				})
 				if err != nil && !yield(nil, err) || l.stopped {
 					return
@@ -107,6 +118,24 @@ func reach(s index.Snapshot, id media.StreamID, span media.Span) (first, last in
 	return first, last
 }
 
+// runBases is when the runs of a stream really began, where that is known better
+// than by their first records.
+func runBases(s index.Snapshot, id media.StreamID) map[media.RunID]int64 {
+	bases := map[media.RunID]int64{}
+	for _, p := range s {
+		for k := range p.Parts {
+			if part := &p.Parts[k]; part.Stream == id {
+				if base, ok := part.Base(); ok {
+					if known, ok := bases[part.Run]; !ok || base < known {
+						bases[part.Run] = base
+					}
+				}
+			}
+		}
+	}
+	return bases
+}
+
 func firstPart(p *index.Pool, id media.StreamID) *index.Part {
 	for k := range p.Parts {
 		if p.Parts[k].Stream == id {
@@ -141,7 +170,7 @@ type leadIn struct {
 }
 
 func (l *leadIn) add(t *media.Track, e *pool.Entry, load func() (*media.Entry, error)) bool {
-	if t == nil || e.Track > media.AudioTrack || e.Wall >= l.span.To {
+	if e.Track > media.AudioTrack || e.Wall >= l.span.To {
 		return true
 	}
 	if e.Run != l.run {
@@ -180,11 +209,10 @@ func (l *leadIn) emit(e *media.Entry, err error) bool {
 }
 
 // entry turns what stands in a directory into what readers work with.
-func (v *Volume) entry(g *pool.Group, e *pool.Entry) (*media.Entry, error) {
+func (v *Volume) entry(g *pool.Group, e *pool.Entry, t *media.Track) (*media.Entry, error) {
 	if err := e.Decode(); err != nil {
 		return nil, err
 	}
-	t := v.names.Track(e.Params)
 	out := &media.Entry{
 		Stream: v.names.stream(e.Stream), Track: e.Track, Params: t, Run: e.Run, Start: e.Start, Wall: e.Wall, Samples: e.Samples,
 		Ref: media.Ref{Pool: g.Pool, Generation: g.Generation, Group: g.Offset, Offset: e.Offset, Length: e.Length, CRC: e.CRC},

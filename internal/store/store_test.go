@@ -328,6 +328,32 @@ func TestGaps(t *testing.T) {
 	}
 }
 
+// A run's beginning is known better after some seconds: what was written before
+// is told with the wall time that is known by now.
+func TestRunBase(t *testing.T) {
+	o := testOptions(t.TempDir())
+	r := record(t, o)
+	s := camera(1)
+	late := []int64{300, 120, 0, 0} // ms by which each record's wall time is late
+	for n, ms := range late {
+		rec := gop(s, 1, n, 1000)
+		rec.Wall += ms * int64(time.Millisecond)
+		r.Offer(rec)
+	}
+	r.committed(t)
+	n := int64(0)
+	for e, err := range r.Entries(t.Context(), s.ID(), media.Always) {
+		if want := epoch + 1000*second + n*second; err != nil || e.Wall != want {
+			t.Errorf("record %d: %v, %d ms late", n, err, (e.Wall-want)/int64(time.Millisecond))
+		}
+		n++
+	}
+	l, _ := r.List(t.Context(), Query{Camera: "cam1"})
+	if got := l.Segments[0].Span.From; n != 4 || got != epoch+1000*second {
+		t.Errorf("%d records; the segment begins %d ms late", n, (got-epoch-1000*second)/int64(time.Millisecond))
+	}
+}
+
 func TestInUse(t *testing.T) {
 	o := testOptions(t.TempDir())
 	record(t, o)

@@ -32,6 +32,18 @@ type Part struct {
 	offset time.Duration // of its beginning from the run's
 }
 
+// Base is the wall time at which the part's run began, as it is known by all
+// records of the run's first seconds; ok is false when the part has none of
+// them. Such records carry what was known when they were written, which may be
+// a little late.
+func (p *Part) Base() (wall int64, ok bool) {
+	return p.Span.From - int64(p.offset), Provisional(p.offset)
+}
+
+// Provisional reports whether a record that begins so long after its run may
+// have a wall time that Base knows better.
+func Provisional(offset time.Duration) bool { return offset < baseSettles }
+
 // Pool is what the index knows of one generation of one pool. It is immutable
 // once published; the writer's Builder makes new ones.
 type Pool struct {
@@ -129,7 +141,7 @@ func (b *Builder) samples(e *pool.Entry, t *media.Track) {
 	case video == p.video:
 		p.Samples += int64(e.SampleCount())
 	}
-	if offset < baseSettles {
+	if Provisional(offset) {
 		// The run's beginning is known better with every sample of its first
 		// seconds; only ever earlier.
 		p.Span.From = min(p.Span.From, e.Wall-int64(offset-p.offset))
