@@ -282,6 +282,45 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+// With many pools the newest is found through the catalogue, also through one
+// that is old, damaged or gone.
+func TestCatalogue(t *testing.T) {
+	o := testOptions(t.TempDir())
+	o.Pools = 70
+	path := filepath.Join(o.Dir, "catalogue")
+	s := camera(1)
+	const size = 1_500_000
+	written, old := 0, []byte(nil)
+	for start, spoil := range []func(){
+		func() {}, func() { os.Remove(path) }, func() { patch(t, path, 200, []byte{1, 2, 3}) }, func() { os.WriteFile(path, old, 0o600) },
+	} {
+		spoil()
+		r := record(t, o)
+		for range 15 { // three pools, and a little
+			r.Offer(gop(s, 1, written, size))
+			written++
+			r.committed(t)
+		}
+		wantRange(t, numbers(t, r.Volume, s, media.Always, size), 0, written)
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if start == 0 {
+			old = b
+		}
+	}
+	ro, err := OpenReadOnly(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ro.Close()
+	wantRange(t, numbers(t, ro, s, media.Always, size), 0, written)
+}
+
 // A segment that goes on in the next pool is one segment.
 func TestSegmentAcrossPools(t *testing.T) {
 	o := testOptions(t.TempDir())

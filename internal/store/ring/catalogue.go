@@ -61,8 +61,12 @@ func decodeCatalogue(b []byte, s Spec) ([]pool.Super, error) {
 	return supers, nil
 }
 
-// WriteCatalogue brings the hint up to date.
+// WriteCatalogue brings the hint up to date. A ring whose superblocks are all
+// read at the start anyway has none.
 func (r *Ring) WriteCatalogue() error {
+	if r.Pools <= eagerPools {
+		return nil
+	}
 	r.mu.Lock()
 	b := encodeCatalogue(r.Spec, r.supers)
 	r.mu.Unlock()
