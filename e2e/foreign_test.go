@@ -78,15 +78,20 @@ func TestGStreamer(t *testing.T) {
 			switch v.video(file, test.video); test.audio {
 			case "aac":
 				v.audio(file, test.audio, sent.aac, len(packets(t, file, "a:0")), 44100/1024.0)
-			case "pcm_mulaw": // a byte is a sample
-				size := int64(0)
-				for _, p := range packets(t, file, "a:0") {
-					size += p.Size
-				}
-				v.audio(file, test.audio, sent.bytes, int(size), 8000)
+			case "pcm_mulaw":
+				v.audio(file, test.audio, sent.bytes, frames(t, file), 8000)
 			}
 		})
 	}
+}
+
+// frames counts the samples of a G.711 track: a byte each.
+func frames(t *testing.T, file string) (n int) {
+	t.Helper()
+	for _, p := range packets(t, file, "a:0") {
+		n += int(p.Size)
+	}
+	return n
 }
 
 // recorded compares the first run of a camera with what was sent to it.

@@ -26,8 +26,10 @@ type wire struct {
 type sent struct {
 	mount    string
 	pictures int // RTP packets with the marker bit on channel 0
+	lead     int // of them before the first sync sample: nobody can decode those
 	aac      int // access units on channel 2 (RFC 3640: a header of 16 bits each)
 	bytes    int // of RTP payload on channel 2
+	synced   bool
 }
 
 func newWire(t *testing.T, server string) *wire {
@@ -163,10 +165,34 @@ func (w *wire) frame(f []byte, s *sent) {
 	defer w.mu.Unlock()
 	switch rtp := f[4:]; {
 	case len(rtp) < 14:
-	case f[1] == 0 && rtp[1]&0x80 != 0:
-		s.pictures++
+	case f[1] == 0:
+		s.synced = s.synced || startsSync(rtp[12:])
+		if rtp[1]&0x80 != 0 {
+			s.pictures++
+			if !s.synced {
+				s.lead++
+			}
+		}
 	case f[1] == 2:
 		s.aac += int(binary.BigEndian.Uint16(rtp[12:])) / 16
 		s.bytes += len(rtp) - 12
+	}
+}
+
+// startsSync reports whether an RTP payload is of an IDR picture, or an H.265
+// one that decoding can begin with: alone or as a fragment (RFC 6184 §5.6, §5.8;
+// RFC 7798 §4.4.1, §4.4.3). The two cannot be mistaken for each other: in H.265
+// the first byte of such NAL units is 0x26 or more and even, which is H.264's
+// SEI of a forbidden importance, and a fragment is 0x62.
+func startsSync(p []byte) bool {
+	switch h264, h265 := p[0]&0x1f, p[0]>>1&0x3f; {
+	case p[0] == 0x62 && p[1] == 1: // H.265, FU
+		return p[2]&0x3f >= 16 && p[2]&0x3f <= 21
+	case p[1] == 1 && h265 >= 16 && h265 <= 21:
+		return true
+	case h264 == 28: // H.264, FU-A
+		return p[1]&0x1f == 5
+	default:
+		return h264 == 5
 	}
 }

@@ -31,12 +31,15 @@ const law = `
 	disk
 	disk/direct    < disk
 	disk/faultdisk < disk
+	disk/memdisk   < disk
+	disk/disktest  < disk
 
 	# The archive. Its inner rooms are seen by it alone.
 	store/pool
 	store/index < store/pool
 	store/ring  < disk, store/pool
 	store       < disk, disk/direct, store/pool, store/index, store/ring
+	store/crashtest < store
 
 	# A camera's life. It never names the store: it declares a Recorder.
 	ingest/rtsp
@@ -85,14 +88,16 @@ const modules = `
 
 // testModules are free to all tests and to nothing else.
 const testModules = `
+	github.com/bluenviron/gortsplib/v5
 	github.com/google/go-cmp
+	github.com/pion/rtp
 	github.com/rogpeppe/go-internal
 	go.uber.org/goleak
 	pgregory.net/rapid
 `
 
 // testRooms are free to all tests.
-var testRooms = []string{"simulate", "simulate/mark", "disk/direct", "disk/faultdisk"}
+var testRooms = []string{"simulate", "simulate/mark", "disk/direct", "disk/faultdisk", "disk/memdisk", "disk/disktest"}
 
 func TestImportLaw(t *testing.T) {
 	rooms, tests, libraries, testLibraries := read(t, law), read(t, testLaw), read(t, modules), read(t, testModules)
@@ -101,7 +106,7 @@ func TestImportLaw(t *testing.T) {
 			return err
 		}
 		if d.IsDir() {
-			if name := d.Name(); file != ".." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "tools" || name == "demo" || name == "bin") {
+			if name := d.Name(); file != ".." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "tools" || name == "rigs" || name == "demo" || name == "bin") {
 				return filepath.SkipDir
 			}
 			return nil

@@ -14,6 +14,7 @@ const (
 	firstVideoBytes = 256 << 10 // capacity of the first buffer: a key picture of 1080p
 	firstAudioBytes = 16 << 10
 	maxRecordBytes  = 4 << 20 // what media.NewBuffer gives at most
+	maxSamples      = 2048    // in a record: what a group's directory has room for
 	syncCutAfter    = time.Second
 )
 
@@ -94,7 +95,7 @@ func (b *builder) reorder() {
 
 // Append adds bytes to the unit in work.
 func (b *builder) Append(p []byte) bool {
-	if len(b.buf.Data)+len(p) > cap(b.buf.Data) && !b.grow(len(p)) {
+	if len(b.buf.Data)+len(p) > min(cap(b.buf.Data), media.MaxSampleBytes) && !b.grow(len(p)) {
 		return false
 	}
 	b.buf.Data = append(b.buf.Data, p...)
@@ -207,6 +208,9 @@ func (b *builder) Commit() {
 	}
 	if b.begun {
 		dts = max(dts, b.last+1)
+	}
+	if len(b.buf.Samples) == maxSamples {
+		b.cut(cutForced, 0)
 	}
 	if n := len(b.buf.Samples); n > 0 {
 		b.buf.Samples[n-1].Duration = duration(dts - b.last)

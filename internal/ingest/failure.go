@@ -62,9 +62,10 @@ const (
 	// Wrong passwords lock accounts after a handful of tries.
 	authWait = 30 * time.Second
 	// A camera that reboots, or lost its cable, must be recorded again within 5 s
-	// of its return, and many answer 404 or 503 before they are ready: in the
-	// first minutes of an outage we knock every 4 s at most, later every 30 s.
-	knockWait  = 4 * time.Second
+	// of its return, up to 2 s of which it may let us wait for a sync sample, and
+	// many answer 404 or 503 before they are ready: in the first minutes of an
+	// outage we knock every 2.5 s at most, later every 30 s.
+	knockWait  = 2500 * time.Millisecond
 	knockFor   = 5 * time.Minute
 	leastPause = 750 * time.Millisecond // after the end of an attempt, however long that took
 )

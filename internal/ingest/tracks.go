@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -97,12 +98,15 @@ func chooseAAC(f *rtsp.Format) (choice, error) {
 	if f.ClockRate == 0 {
 		return choice{}, fmt.Errorf("%q without clock rate", f.Encoding)
 	}
-	var t *media.Track
 	config, err := hex.DecodeString(f.Params["config"])
-	if err == nil && len(config) > 0 {
+	if err == nil && len(config) == 0 {
+		err = errors.New("no config")
+	}
+	var t *media.Track
+	if err == nil {
 		t, err = aac.Track(config, f.ClockRate)
 	}
-	if t == nil { // none, or one that does not parse
+	if err != nil { // none, or one that does not parse
 		if t, err = aac.Derive(f.ClockRate, f.Channels); err != nil {
 			return choice{}, err
 		}

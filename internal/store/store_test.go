@@ -64,7 +64,6 @@ func camera(n int) *media.Stream {
 
 var (
 	videoTrack = &media.Track{Kind: media.Video, Codec: media.H264, ClockRate: 90000, Config: []byte{1, 2, 3}, Width: 640, Height: 360}
-	audioTrack = &media.Track{Kind: media.Audio, Codec: media.PCMU, ClockRate: 8000, Channels: 1, SampleRate: 8000}
 )
 
 const second = int64(time.Second)

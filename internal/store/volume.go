@@ -84,7 +84,7 @@ type Volume struct {
 
 // counters are what Status tells of the writer.
 type counters struct {
-	commits, groups, bytes, payload, records, refused atomic.Int64
+	commits, groups, bytes, records, refused atomic.Int64
 	failures                                          atomic.Int64
 	position                                          atomic.Int64 // where the next group goes
 	lastCommit                                        atomic.Int64 // ns UTC

@@ -41,10 +41,16 @@ func Track(config []byte, clockRate uint32) (*media.Track, error) {
 // Derive makes a track from the SDP's rtpmap alone, for cameras that send no
 // config or one that does not parse: AAC-LC at the clock rate.
 func Derive(clockRate uint32, channels int) (*media.Track, error) {
-	if channels < 1 {
-		channels = 1
+	layout := channels // ISO/IEC 14496-3 Table 1.19: 1 to 6 are that many channels, 7 is eight
+	switch {
+	case channels < 1:
+		layout = 1
+	case channels == 8:
+		layout = 7
+	case channels > 6:
+		return nil, fmt.Errorf("aac: no layout of %d channels", channels)
 	}
-	c := mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: int(clockRate), ChannelCount: channels}
+	c := mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: int(clockRate), ChannelConfig: uint8(layout)}
 	config, err := c.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("aac: %w", err)

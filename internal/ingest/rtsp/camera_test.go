@@ -192,10 +192,10 @@ func (c *camera) count(method string) int {
 // open opens a session that is closed when the test ends.
 func (c *camera) open(o Options) (*Session, error) {
 	c.mu.Lock() // what the test put into c is seen by who serves
-	c.mu.Unlock()
 	if o.URL == "" {
 		o.URL = c.url("/live")
 	}
+	c.mu.Unlock()
 	s, err := Open(c.t.Context(), o)
 	if err == nil {
 		c.t.Cleanup(func() { s.Close() })

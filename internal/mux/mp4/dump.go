@@ -34,7 +34,6 @@ type dumper struct {
 	r     io.Reader
 	at    int64 // bytes read
 	boxN  int
-	depth int
 	err   error // of w
 }
 
