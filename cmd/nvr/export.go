@@ -82,7 +82,11 @@ func (v exportCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	defer volume.Close()
+	defer func() {
+		if volume != nil {
+			volume.Close()
+		}
+	}()
 	stream, err := v.find(conf, volume)
 	if err != nil {
 		return err
@@ -91,7 +95,11 @@ func (v exportCmd) Run(c *console) error {
 	if v.Gaps == "skip" {
 		o.Gaps = play.Skip
 	}
-	name, result, err := v.write(c, volume, o)
+	name, result, err := v.write(c, o, volume, func() (play.Archive, error) {
+		volume.Close()
+		volume, err = c.openForReading(conf)
+		return volume, err
+	})
 	switch {
 	case errors.Is(err, play.ErrNoFootage):
 		return &notFoundError{fmt.Errorf("no footage of %s in this range: nvr list --camera %s shows what there is", v.Camera, v.Camera)}
@@ -126,19 +134,22 @@ func (v exportCmd) find(conf *config.Config, volume *store.Volume) (*media.Strea
 // attempts to export a range whose beginning is being overwritten meanwhile.
 const exportAttempts = 3
 
-func (v exportCmd) write(c *console, archive play.Archive, o play.ExportOptions) (name string, result play.Result, err error) {
+func (v exportCmd) write(c *console, o play.ExportOptions, archive play.Archive, reopen func() (play.Archive, error)) (name string, result play.Result, err error) {
 	if v.Output == "-" {
 		result, err = play.Export(c.ctx, archive, c.out, o)
 		return "-", result, err
 	}
-	for range exportAttempts {
+	for attempt := 1; ; attempt++ {
 		name, result, err = v.writeFile(c.ctx, archive, o)
-		if !errors.Is(err, media.ErrOverwritten) || c.ctx.Err() != nil {
-			break
+		if !errors.Is(err, media.ErrOverwritten) || c.ctx.Err() != nil || attempt == exportAttempts {
+			return name, result, err
 		}
 		fmt.Fprintln(c.err, "the oldest footage was overwritten meanwhile; trying again without it")
+		// What is there now only a new look at the ring can tell.
+		if archive, err = reopen(); err != nil {
+			return name, result, err
+		}
 	}
-	return name, result, err
 }
 
 // writeFile makes the file under a name that nobody takes for a whole one, and

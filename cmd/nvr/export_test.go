@@ -71,7 +71,8 @@ func TestExportLeavesNoHalfFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			v := exportCmd{Camera: "cam1", Output: name}
-			_, _, err := v.write(&console{ctx: ctx, err: io.Discard}, &hour{payload: c.payload}, play.ExportOptions{})
+			archive := &hour{payload: c.payload}
+			_, _, err := v.write(&console{ctx: ctx, err: io.Discard}, play.ExportOptions{}, archive, func() (play.Archive, error) { return archive, nil })
 			if !errors.Is(err, c.want) {
 				t.Errorf("error %v, want %v", err, c.want)
 			}
@@ -90,14 +91,17 @@ func TestExportLeavesNoHalfFile(t *testing.T) {
 func TestExportIsOvertaken(t *testing.T) {
 	t.Chdir(t.TempDir())
 	v := exportCmd{Camera: "cam1"}
-	name, result, err := v.write(&console{ctx: t.Context(), err: io.Discard}, &hour{payload: func(n int) error {
-		if n == 5 {
-			return media.ErrOverwritten
-		}
-		return nil
-	}}, play.ExportOptions{})
+	looks := 0
+	old := &hour{payload: func(int) error { return media.ErrOverwritten }}
+	name, result, err := v.write(&console{ctx: t.Context(), err: io.Discard}, play.ExportOptions{}, old, func() (play.Archive, error) {
+		looks++
+		return &hour{payload: func(int) error { return nil }}, nil
+	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if looks != 1 {
+		t.Errorf("the ring was looked at %d times again, want once", looks)
 	}
 	if name != "cam1_20260219T140000Z.mp4" || result.Duration != time.Hour {
 		t.Errorf("%s with %v", name, result.Duration)

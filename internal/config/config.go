@@ -71,7 +71,7 @@ const (
 	maxSegmentSecs      = 3600
 	minQueueRecords     = 16
 	maxQueueRecords     = 1 << 16
-	minCommitMillis     = 100
+	minCommitMillis     = 500
 	maxCommitMillis     = 10_000
 	maxReconnects       = 1_000_000
 	maxCameras          = 4096

@@ -111,6 +111,41 @@ func TestFullBuffers(t *testing.T) {
 	}
 }
 
+// However fast the pictures come, a record is no larger than a group takes.
+func TestRecordsFit(t *testing.T) {
+	r := newRig(t, time.Second, "H264")
+	r.gop(20, 450_000)
+	r.rec.close()
+	bytes, samples := 0, 0
+	for _, x := range r.shelf.records {
+		if len(x.Buffer.Data) > media.MaxSampleBytes {
+			t.Errorf("a record of %d bytes", len(x.Buffer.Data))
+		}
+		bytes += len(x.Buffer.Data)
+		samples += len(x.Buffer.Samples)
+	}
+	if samples != 20 || bytes != 20*450_004 {
+		t.Errorf("%d samples, %d bytes", samples, bytes)
+	}
+
+	r = newRig(t, time.Hour, "PCMU") // sounds of one frame each
+	for range 2*maxSamples + 10 {
+		r.send(0, "55", true)
+		r.stamp[0]++
+	}
+	r.rec.close()
+	samples = 0
+	for _, x := range r.shelf.records {
+		if len(x.Buffer.Samples) > maxSamples {
+			t.Errorf("a record of %d samples", len(x.Buffer.Samples))
+		}
+		samples += len(x.Buffer.Samples)
+	}
+	if samples != 2*maxSamples+10 {
+		t.Errorf("%d samples", samples)
+	}
+}
+
 func TestLoss(t *testing.T) {
 	r := newRig(t, time.Hour, "H264")
 	r.gop(20, 100)

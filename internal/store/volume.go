@@ -54,13 +54,21 @@ var (
 	ErrNoSpace = disk.ErrNoSpace
 )
 
-// Beat is how often cameras cut their records and the writer commits, so that
-// what arrived commit ago is on the disk: eight tenths of it to wait for the
-// next beat, one for the cameras to notice, one for the sync.
-func Beat(commit time.Duration) time.Duration { return commit * 8 / 10 }
+// afterBeat is how long after the beat the writer takes what cameras cut: they
+// look every 100 ms (package rtsp), and then need a moment. As much again is left
+// for what follows, the write and its sync.
+const afterBeat = 150 * time.Millisecond
 
-// commitDelay is how long after the beat the writer takes what cameras cut.
-func commitDelay(commit time.Duration) time.Duration { return commit / 10 }
+// Beat is how often cameras cut their records and the writer commits, so that
+// what arrived commit ago is on the disk: the beat, afterBeat, and 50 ms for the
+// sync. For intervals that are too short for that (the configuration has none)
+// it is a half.
+func Beat(commit time.Duration) time.Duration {
+	return max(commit-afterBeat-50*time.Millisecond, commit/2)
+}
+
+// commitDelay is how long after the beat the writer commits.
+func commitDelay(commit time.Duration) time.Duration { return min(afterBeat, commit/4) }
 
 // Volume is one ring on one disk with one writer. All methods may be called
 // concurrently with each other and with Run.
@@ -85,10 +93,10 @@ type Volume struct {
 // counters are what Status tells of the writer.
 type counters struct {
 	commits, groups, bytes, records, refused atomic.Int64
-	failures                                          atomic.Int64
-	position                                          atomic.Int64 // where the next group goes
-	lastCommit                                        atomic.Int64 // ns UTC
-	down                                              atomic.Bool
+	failures                                 atomic.Int64
+	position                                 atomic.Int64 // where the next group goes
+	lastCommit                               atomic.Int64 // ns UTC
+	down                                     atomic.Bool
 }
 
 // Open opens the ring in o.Dir for recording, or creates it there when there is
@@ -100,6 +108,10 @@ func Open(o Options) (*Volume, error) {
 		if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 			return nil, err
 		}
+	}
+	// Before anything is written: the lock's file is the first of a new ring.
+	if err := ring.Possible(v.dir, o.Pools, o.PoolBytes); err != nil {
+		return nil, err
 	}
 	unlock, err := v.dir.Lock()
 	if err != nil {

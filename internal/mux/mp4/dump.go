@@ -30,11 +30,11 @@ func Dump(w io.Writer, r io.Reader) error {
 }
 
 type dumper struct {
-	w     io.Writer
-	r     io.Reader
-	at    int64 // bytes read
-	boxN  int
-	err   error // of w
+	w    io.Writer
+	r    io.Reader
+	at   int64 // bytes read
+	boxN int
+	err  error // of w
 }
 
 func (d *dumper) printf(depth int, format string, args ...any) {

@@ -43,21 +43,10 @@ type Ring struct {
 // Before anything is allocated it makes sure that there is room for all.
 // progress (may be nil) hears of bytes allocated so far and in all.
 func Create(d disk.Dir, pools int, size int64, progress func(done, total int64)) error {
-	if pools < MinPools || pools > MaxPools || size < pool.MinSize || size%pool.BlockSize != 0 {
-		return fmt.Errorf("a ring of %d pools of %d bytes: %d to %d pools of at least %d MiB", pools, size, MinPools, MaxPools, pool.MinSize>>20)
-	}
-	if err := refuseForeign(d); err != nil {
-		return err
-	}
-	free, err := d.Free()
-	if err != nil {
+	if err := Possible(d, pools, size); err != nil {
 		return err
 	}
 	total := int64(pools) * size
-	if free < total {
-		return fmt.Errorf("%s: %w: %d pools of %d MiB need %d MiB, %d MiB are free: lower max_pools or chunk_size_mb, or free space",
-			d.Path(), disk.ErrNoSpace, pools, size>>20, total>>20, free>>20)
-	}
 	s := Spec{Pools: pools, Size: size}
 	if _, err := rand.Read(s.UUID[:]); err != nil {
 		return err
@@ -86,6 +75,54 @@ func Create(d disk.Dir, pools int, size int64, progress func(done, total int64))
 	return writeID(d, s)
 }
 
+// Possible reports why no ring of this shape can be made in d; nil also when
+// there is one already. It changes nothing.
+func Possible(d disk.Dir, pools int, size int64) error {
+	if _, err := readID(d); !errors.Is(err, ErrNoRing) {
+		return nil // Open has the word
+	}
+	if pools < MinPools || pools > MaxPools || size < pool.MinSize || size%pool.BlockSize != 0 {
+		return fmt.Errorf("a ring of %d pools of %d bytes: %d to %d pools of at least %d MiB", pools, size, MinPools, MaxPools, pool.MinSize>>20)
+	}
+	if err := refuseForeign(d); err != nil {
+		return err
+	}
+	free, err := d.Free()
+	if err != nil {
+		return err
+	}
+	// What a creation that was cut short has taken is taken again.
+	if total := int64(pools) * size; free+taken(d) < total {
+		return fmt.Errorf("%s: %w: %d pools of %d MiB need %d MiB, %d MiB are free: lower max_pools or chunk_size_mb, or free space",
+			d.Path(), disk.ErrNoSpace, pools, size>>20, total>>20, free>>20)
+	}
+	return nil
+}
+
+// taken is what pool files take that are there already.
+func taken(d disk.Dir) (bytes int64) {
+	names, err := d.Names()
+	if err != nil {
+		return 0
+	}
+	for _, name := range names {
+		if !isPoolName(name) {
+			continue
+		}
+		if f, err := d.Open(name, false); err == nil {
+			if size, err := f.Size(); err == nil {
+				bytes += size
+			}
+			f.Close()
+		}
+	}
+	return bytes
+}
+
+func isPoolName(name string) bool {
+	return strings.HasPrefix(name, "pool_") && strings.HasSuffix(name, ".bin")
+}
+
 func writeFirstSuper(d disk.Dir, s Spec, n int, block []byte) error {
 	f, err := d.Open(Name(n), true)
 	if err != nil {
@@ -108,7 +145,7 @@ func refuseForeign(d disk.Dir) error {
 		return err
 	}
 	for _, name := range names {
-		if !strings.HasPrefix(name, "pool_") || !strings.HasSuffix(name, ".bin") {
+		if !isPoolName(name) {
 			continue
 		}
 		s, err := readSuper(d, name)
