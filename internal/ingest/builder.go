@@ -315,13 +315,15 @@ func (b *builder) move(size int) {
 func (b *builder) offer(r media.Record) {
 	c := b.rec.c
 	wall, end := r.Wall, r.End()
-	samples, bytes := len(r.Buffer.Samples), len(r.Buffer.Data)
+	samples, bytes, params := len(r.Buffer.Samples), len(r.Buffer.Data), r.Params
 	accepted := c.recorder.Offer(r) // r.Buffer is not ours any more
 	if b.leads {
 		c.gaps.recorded(wall, end, accepted)
 	}
 	if accepted {
-		c.status.recorded(bytes, samples)
+		if c.status.recorded(bytes, samples) {
+			c.well(params)
+		}
 		return
 	}
 	c.status.dropped(samples)

@@ -71,6 +71,7 @@ type Camera struct {
 
 	lastLog time.Time
 	lastWhy media.Reason
+	missed  bool // trouble was logged, and not yet that it is over
 }
 
 // New returns a camera that is started with Run.
@@ -178,7 +179,7 @@ func (c *Camera) trouble(why media.Reason, err error, retry time.Time) {
 	if why == c.lastWhy && now.Sub(c.lastLog) < logEvery {
 		return
 	}
-	c.lastWhy, c.lastLog = why, now
+	c.lastWhy, c.lastLog, c.missed = why, now, true
 	args := []any{"reason", string(why), "error", detail(err), "retry_in", retry.Sub(now).Round(time.Second / 10)}
 	if p := (*panicError)(nil); errors.As(err, &p) {
 		args = append(args, "stack", string(p.stack))
@@ -186,6 +187,18 @@ func (c *Camera) trouble(why media.Reason, err error, retry time.Time) {
 		return
 	}
 	c.log.Warn("not recording", args...)
+}
+
+// well logs that a session gives media: the first one, and the one that ends
+// what trouble told of.
+func (c *Camera) well(t *media.Track) {
+	if c.missed || c.lastLog.IsZero() {
+		c.log.Info("recording", "track", t.String())
+	}
+	c.missed = false
+	if c.lastLog.IsZero() {
+		c.lastLog = time.Now()
+	}
 }
 
 // sleep waits, and reports false if ctx ended meanwhile. Gaps that were not

@@ -111,14 +111,17 @@ func (t *status) waiting(why media.Reason, err string, retry time.Time) {
 	t.s.LastError, t.s.RetryAt = err, retry
 }
 
-// recorded counts a record that was accepted.
-func (t *status) recorded(bytes, samples int) {
+// recorded counts a record that was accepted, and reports whether it is the
+// first one of a session.
+func (t *status) recorded(bytes, samples int) (first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	first = t.s.State != Recording
 	t.set(Recording)
 	t.s.Bytes += uint64(bytes)
 	t.s.Samples += uint64(samples)
 	t.inWindow += uint64(bytes)
+	return first
 }
 
 func (t *status) dropped(samples int) {

@@ -223,6 +223,28 @@ func (v *Volume) entry(g *pool.Group, e *pool.Entry, t *media.Track) (*media.Ent
 	return out, nil
 }
 
+// committed is what OnCommit hears of groups that are durable now.
+func (v *Volume) committed(groups []pool.Group) []*media.Entry {
+	var list []*media.Entry
+	for i := range groups {
+		g := &groups[i]
+		err := g.Entries(func(e *pool.Entry) bool {
+			if e.Kind == pool.KindSamples {
+				entry, err := v.entry(g, e, v.names.Track(e.Params))
+				if err != nil {
+					panic("store: a record of ours cannot be read: " + err.Error())
+				}
+				list = append(list, entry)
+			}
+			return true
+		})
+		if err != nil {
+			panic("store: a group of ours cannot be read: " + err.Error())
+		}
+	}
+	return list
+}
+
 // Payload appends a record's payload to dst. The error is media.ErrOverwritten
 // when its pool was reused since, a *media.DamagedError when the bytes are not
 // those that were written.

@@ -37,6 +37,10 @@ type Options struct {
 
 	// Progress (may be nil) hears of the bytes allocated when a ring is made.
 	Progress func(done, total int64)
+
+	// OnCommit (may be nil) hears of the records that a sync has made durable,
+	// in the order in which they were written. The writer waits until it returns.
+	OnCommit func([]*media.Entry)
 }
 
 // Errors a caller may want to tell apart.

@@ -339,9 +339,12 @@ func (w *writer) settle() {
 		w.v.counters.groups.Add(1)
 		w.v.counters.records.Add(int64(g.Records))
 	}
+	w.v.publish(w.pool.Pool())
+	if tell := w.v.o.OnCommit; tell != nil {
+		tell(w.v.committed(w.pending))
+	}
 	clear(w.pending)
 	w.pending = w.pending[:0]
-	w.v.publish(w.pool.Pool())
 	w.v.counters.position.Store(w.off)
 }
 
