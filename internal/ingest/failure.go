@@ -3,7 +3,10 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
+	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -25,20 +28,19 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-// reasonOf says what an error that ended a session means for the gap after it.
-// What is none of the known answers is a connection that was not there or broke.
+// reasonOf says what an error that ended a session means for the gap after it: a
+// connection that could not be had or broke, or else an answer that is of no use.
 func reasonOf(err error) media.Reason {
-	var status *rtsp.StatusError
-	var ours *panicError
+	var network net.Error
 	switch {
 	case errors.Is(err, errNoMedia):
 		return media.ReasonNoMedia
 	case errors.Is(err, rtsp.ErrUnauthorized):
 		return media.ReasonAuth
-	case errors.As(err, &status), errors.As(err, &ours), errors.Is(err, errNoTracks), errors.Is(err, rtsp.ErrNoMedia):
-		return media.ReasonCamera
+	case err == nil, errors.Is(err, rtsp.ErrHungUp), errors.As(err, &network), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		return media.ReasonUnreachable
 	}
-	return media.ReasonUnreachable
+	return media.ReasonCamera
 }
 
 // detail is an error's text as one short line.

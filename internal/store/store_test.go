@@ -366,6 +366,26 @@ func TestGaps(t *testing.T) {
 	}
 }
 
+// A segment begins with its first picture, whichever track was written first.
+func TestSegmentBeginsWithPicture(t *testing.T) {
+	o := testOptions(t.TempDir())
+	r := record(t, o)
+	s := camera(1)
+	picture := gop(s, 1, 1, 1000)
+	sound := media.Record{Stream: s, Track: media.AudioTrack, Params: &media.Track{Kind: media.Audio, Codec: media.PCMU, ClockRate: 8000, Channels: 1, SampleRate: 8000},
+		Run: 1, Start: 2000, Wall: picture.Wall - 750*int64(time.Millisecond), Buffer: media.NewBuffer(6000)}
+	sound.Buffer.Data = sound.Buffer.Data[:6000]
+	sound.Buffer.Samples = append(sound.Buffer.Samples, media.Sample{Size: 6000, Duration: 6000, Flags: media.SampleSync})
+	r.Offer(sound)
+	r.Offer(picture)
+	r.committed(t)
+	l, _ := r.List(t.Context(), Query{Camera: "cam1"})
+	want := media.Span{From: epoch + 1001*second, To: epoch + 1002*second}
+	if len(l.Segments) != 1 || l.Segments[0].Span != want || l.Segments[0].Codec != media.H264 || l.Segments[0].Samples != 10 {
+		t.Errorf("%+v, want %+v", l.Segments, want)
+	}
+}
+
 // A run's beginning is known better after some seconds: what was written before
 // is told with the wall time that is known by now.
 func TestRunBase(t *testing.T) {

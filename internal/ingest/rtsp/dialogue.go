@@ -52,9 +52,9 @@ func statusError(method string, answer *message) error {
 func hungUp(err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
-		return errHungUp
+		return ErrHungUp
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fmt.Errorf("%w (reset)", errHungUp)
+		return fmt.Errorf("%w (reset)", ErrHungUp)
 	}
 	return err
 }

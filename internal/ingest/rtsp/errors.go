@@ -16,11 +16,11 @@ var ErrUnauthorized = errors.New("the camera refused the credentials")
 // ErrNoMedia says that DESCRIBE was answered, but with nothing to SETUP.
 var ErrNoMedia = errors.New("the SDP has no usable media")
 
-// errHungUp says that the camera ended the connection.
-var errHungUp = errors.New("the camera closed the connection")
+// ErrHungUp says that the camera ended the connection, or the stream.
+var ErrHungUp = errors.New("the camera closed the connection")
 
 // errBye says that the camera sent RTCP BYE and nothing after it.
-var errBye = errors.New("the camera said BYE and fell silent")
+var errBye = fmt.Errorf("%w: it said BYE and fell silent", ErrHungUp)
 
 // StatusError is a final answer that is not 2xx.
 type StatusError struct {

@@ -223,7 +223,7 @@ func (s *Session) describe(ctx context.Context) (*message, error) {
 func (s *Session) describeHere(ctx context.Context) (*message, error) {
 	for redials := 0; ; redials++ {
 		answer, err := s.do(ctx, "DESCRIBE", s.to.String(), header{"Accept", "application/sdp"})
-		if !errors.Is(err, errHungUp) || s.answers == 0 || redials == maxRedials {
+		if !errors.Is(err, ErrHungUp) || s.answers == 0 || redials == maxRedials {
 			return answer, err
 		}
 		if err := s.connect(ctx); err != nil {

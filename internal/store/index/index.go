@@ -136,8 +136,9 @@ func (b *Builder) samples(e *pool.Entry, t *media.Track) {
 	p := &b.p.Parts[i]
 	p.Bytes += int64(e.Length)
 	switch {
-	case video && !p.video: // audio came first: the segment is the picture's all the same
+	case video && !p.video: // audio came first: the segment begins with the sync sample all the same
 		p.video, p.Params, p.Samples, p.Sync = true, e.Params, int64(e.SampleCount()), e.StartsSync()
+		p.Span, p.offset = span, offset
 	case video == p.video:
 		p.Samples += int64(e.SampleCount())
 	}
