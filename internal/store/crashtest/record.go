@@ -68,9 +68,9 @@ func (k key) samples() []media.Sample {
 	switch {
 	case k.track == media.AudioTrack:
 		size = 3200
-	case k.camera == cameras-1 && r.IntN(8) == 0:
+	case k.camera == cameras-1 && r.IntN(15) == 0:
 		size = 1<<20 + r.IntN(5<<19)
-	case r.IntN(6) == 0:
+	case r.IntN(10) == 0:
 		size = r.IntN(150<<10) + samplesPerRecord
 	}
 	list := make([]media.Sample, samplesPerRecord)

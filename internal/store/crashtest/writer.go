@@ -133,8 +133,8 @@ func (l *load) inherit(v *store.Volume) error {
 // times more than a commit takes, so that one is several groups.
 func (l *load) offer(v *store.Volume) error {
 	burst := 1 + l.rng.IntN(6)
-	if l.rng.IntN(12) == 0 {
-		burst = 60 + l.rng.IntN(200)
+	if l.rng.IntN(20) == 0 {
+		burst = 30 + l.rng.IntN(60)
 	}
 	for range burst {
 		camera := l.rng.IntN(cameras)
