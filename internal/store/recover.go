@@ -29,13 +29,13 @@ func (w *writer) recover() error {
 	}
 	newest := used[len(used)-1]
 	w.head = int(newest.Pool)
-	groups, err := w.v.headGroups(w.head)
+	groups, end, err := w.v.headGroups(w.head)
 	if err != nil {
 		return err
 	}
 	w.described = map[description]bool{}
 	w.pool = index.NewBuilder(w.v.ring.Identity(w.head), w.v.o.SegmentDuration, true)
-	w.off = pool.FirstGroup
+	w.off = (end + skipBytes - 1) / skipBytes * skipBytes
 	for _, g := range groups {
 		if err := w.pool.Add(g, &w.v.names); err != nil {
 			return err
@@ -47,7 +47,6 @@ func (w *writer) recover() error {
 			return true
 		})
 		w.open, w.seq = max(w.open, g.OpenID), max(w.seq, g.Seq)
-		w.off = (g.Offset + int64(g.TotalLen) + skipBytes - 1) / skipBytes * skipBytes
 		w.dirBytes += int64(pool.HeaderSize + len(g.Dir))
 	}
 	w.open++
@@ -66,25 +65,29 @@ func (w *writer) recover() error {
 }
 
 // headGroups walks a pool that may have been written until a crash, and returns
-// the groups that count.
+// the groups that count, and where the last of those ends that have a header.
+// A torn group may have one, and with it a length: whoever walks here hops over
+// all of that, so nothing may ever be written into it.
 //
 // A later group of the same open_id proves with its durable_seq that a group
 // had reached the disk. The payloads of those without such a proof, the last
 // commit of each writer, are read and checked: one that is torn was never
 // acknowledged and does not count. With a proof, bytes that are wrong are
 // damage, which is found, and costs a record, when they are read.
-func (v *Volume) headGroups(n int) ([]pool.Group, error) {
+func (v *Volume) headGroups(n int) (count []pool.Group, end int64, err error) {
 	f, err := v.ring.File(n)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
+	end = pool.FirstGroup
 	var groups []pool.Group
 	err = pool.Scan(f, v.ring.Identity(n), pool.FirstGroup, v.ring.Size, maxHole, func(g pool.Group) bool {
 		groups = append(groups, g)
+		end = g.Offset + int64(g.TotalLen)
 		return true
 	})
 	if err != nil {
-		return nil, fmt.Errorf("pool %03d: %w", n, err)
+		return nil, 0, fmt.Errorf("pool %03d: %w", n, err)
 	}
 	proof := map[uint32]uint64{}
 	for i := range groups {
@@ -105,23 +108,28 @@ func (v *Volume) headGroups(n int) ([]pool.Group, error) {
 		}
 		kept = append(kept, g)
 	}
-	return kept, nil
+	return kept, end, nil
 }
 
 // readDirectory returns the groups of a pool: from its footer, or, where there
-// is none that is good, by walking it.
+// is none that is good, by walking it. A footer counts when the superblock says
+// "sealed", which is written after the sync: another one may list groups that
+// did not reach the disk.
 func (v *Volume) readDirectory(n int) ([]pool.Group, error) {
 	f, err := v.ring.File(n)
 	if err != nil {
 		return nil, err
 	}
 	id := v.ring.Identity(n)
-	groups, err := readFooter(f, id, v.ring.Size)
-	var corrupt *pool.CorruptError
-	if err == nil || !errors.Is(err, pool.ErrEmpty) && !errors.As(err, &corrupt) {
-		return groups, err
+	if v.ring.Super(n).State == pool.Sealed {
+		groups, err := readFooter(f, id, v.ring.Size)
+		var corrupt *pool.CorruptError
+		if err == nil || !errors.Is(err, pool.ErrEmpty) && !errors.As(err, &corrupt) {
+			return groups, err
+		}
 	}
-	return v.headGroups(n)
+	groups, _, err := v.headGroups(n)
+	return groups, err
 }
 
 func readFooter(f interface {

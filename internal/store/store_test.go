@@ -620,7 +620,7 @@ func groupsOf(t *testing.T, o Options) []pool.Group {
 		t.Fatal(err)
 	}
 	defer ro.Close()
-	groups, err := ro.headGroups(0)
+	groups, _, err := ro.headGroups(0)
 	if err != nil || len(groups) == 0 {
 		t.Fatal(len(groups), err)
 	}

@@ -391,9 +391,10 @@ func (w *writer) choose() (int, error) {
 
 // seal writes the head's footer behind its groups and marks it sealed; the sync
 // of the footer is the commit of the groups that were pending. A head that
-// failed is left as it is: its groups are found by walking.
+// failed is left as it is: its groups are found by walking. So is one that a
+// start found sealed.
 func (w *writer) seal() error {
-	if w.failed > 0 || w.pool == nil {
+	if w.failed > 0 || w.pool == nil || w.v.ring.Super(w.head).State == pool.Sealed {
 		return w.sync()
 	}
 	groups := append(w.pool.Pool().Directory, w.pending...)

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -182,7 +183,10 @@ func newestSuper(f disk.File, n uint32) (pool.Super, error) {
 	var failure error
 	b := make([]byte, pool.BlockSize)
 	for _, off := range []int64{0, pool.SuperSlot1} {
-		if _, err := f.ReadAt(b, off); err != nil {
+		got, err := f.ReadAt(b, off)
+		if errors.Is(err, io.EOF) { // a power cut before its room was allocated
+			clear(b[got:])
+		} else if err != nil {
 			failure = fmt.Errorf("superblock at %d: %w", off, err)
 			continue
 		}

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"nvr/internal/disk"
+	"nvr/internal/media"
+	"nvr/internal/store/pool"
+	"nvr/internal/store/ring"
+)
+
+// What the power cuts of rigs/faults found, each as small as it gets.
+
+// tear makes what a cut leaves behind the last group of pool 0 when a commit of
+// one record was under way: its header and directory, and nothing else of it.
+func tear(t *testing.T, o Options, record media.Record) pool.Group {
+	t.Helper()
+	v, err := OpenReadOnly(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	groups, end, err := v.headGroups(0)
+	if err != nil || len(groups) == 0 {
+		t.Fatalf("%d groups: %v", len(groups), err)
+	}
+	last := groups[len(groups)-1]
+	h := pool.Header{Identity: last.Identity, Offset: end, Seq: last.Seq + 1, OpenID: last.OpenID, DurableSeq: last.Seq}
+	var b pool.Builder
+	b.Add(pool.Item{Entry: pool.SamplesEntry(&record, record.Stream.ID(), pool.TrackEntry(videoTrack).Params), Payload: record.Buffer.Data})
+	image := make([]byte, pool.MaxGroup)
+	b.Encode(image, &h)
+	overwrite(t, o, 0, image[:pool.BlockSize], end)
+	return pool.Group{Header: h, Dir: image[pool.HeaderSize : pool.HeaderSize+h.DirLen]}
+}
+
+func overwrite(t *testing.T, o Options, n int, b []byte, off int64) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(o.Dir, ring.Name(n)), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(b, off); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A torn group reaches over several MiB, and its header says so. What is written
+// after the restart must not lie in there: the next start would hop over it.
+func TestNothingIsWrittenIntoATornGroup(t *testing.T) {
+	o := testOptions(t.TempDir())
+	s := camera(1)
+	first := record(t, o)
+	first.Offer(gop(s, 1, 0, 1000))
+	first.committed(t)
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	tear(t, o, gop(s, 1, 1, 3*mib))
+
+	second := record(t, o)
+	second.Offer(gop(s, 2, 0, 1000))
+	second.committed(t)
+	if err := second.stop(); err != nil {
+		t.Fatal(err)
+	}
+	third := record(t, o)
+	if got := numbers(t, third.Volume, s, media.Always, 1000); len(got) != 2 {
+		t.Errorf("records %v are there, two were committed", got)
+	}
+}
+
+// A footer may reach the disk before the groups that it lists. It counts when
+// the superblock says that the pool is sealed.
+func TestFooterOfAPoolThatIsNotSealed(t *testing.T) {
+	o := testOptions(t.TempDir())
+	s := camera(1)
+	r := record(t, o)
+	r.Offer(gop(s, 1, 0, 1000))
+	r.committed(t)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	torn := tear(t, o, gop(s, 1, 1, 100_000))
+
+	v, err := OpenReadOnly(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups, _, err := v.headGroups(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Close()
+	image, err := disk.Alloc(mib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Free(image)
+	trailer := pool.Trailer{Identity: torn.Identity}
+	overwrite(t, o, 0, pool.EncodeFooter(image, &trailer, append(groups, torn), o.PoolBytes), trailer.FooterOffset)
+
+	if v, err = OpenReadOnly(o); err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	wantRange(t, numbers(t, v, s, media.Always, 1000), 0, 1)
+}
+
+// Creation may be cut between a pool file's name and its room.
+func TestCreationCutBeforeAllocation(t *testing.T) {
+	for _, size := range []int64{0, 100, 1 << 20} {
+		o := testOptions(t.TempDir())
+		name := filepath.Join(o.Dir, ring.Name(0))
+		if err := os.WriteFile(name, nil, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(name, size); err != nil {
+			t.Fatal(err)
+		}
+		v, err := Open(o)
+		if err != nil {
+			t.Errorf("a first pool file of %d bytes: %v", size, err)
+			continue
+		}
+		v.Close()
+	}
+}
