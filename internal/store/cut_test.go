@@ -3,9 +3,13 @@ package store
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"nvr/internal/disk"
+	"nvr/internal/disk/direct"
+	"nvr/internal/disk/faultdisk"
 	"nvr/internal/media"
 	"nvr/internal/store/pool"
 	"nvr/internal/store/ring"
@@ -128,4 +132,82 @@ func TestCreationCutBeforeAllocation(t *testing.T) {
 		}
 		v.Close()
 	}
+}
+
+// A commit of several groups fails at its sync, and the disk keeps a later group
+// and loses an earlier one. All of it was written again elsewhere, in the same
+// pool or in the next, and all of it must be there, in its order.
+func TestHalfOfWhatFailed(t *testing.T) {
+	for _, failures := range []int{1, 2} {
+		o := testOptions(t.TempDir())
+		o.Pools = 4
+		o.PoolBytes = 16 * mib
+		o.CommitInterval = 200 * time.Millisecond
+		d := faultdisk.New(direct.New(o.Dir, newVolume(o).o.Log))
+		o.Disk = d
+		const size = 2 * mib // two do not fit into a group
+		r := record(t, o)
+		s := camera(1)
+		r.Offer(gop(s, 1, 0, size))
+		r.committed(t)
+		left := failures
+		var at int64 = pool.FirstGroup + pool.Align(size) + 2*pool.BlockSize
+		d.Fail(func(op faultdisk.Op, name string, _ int) error {
+			if op == faultdisk.Sync && left > 0 {
+				left--
+				return syscall.EIO
+			}
+			return nil
+		})
+		for n := range 3 {
+			if !r.Offer(gop(s, 1, 1+n, size)) {
+				t.Fatal("refused")
+			}
+		}
+		r.committed(t)
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		o.Disk = nil
+		lost := 0
+		for _, g := range everyGroup(t, o, 0) {
+			if lost == 0 && g.Offset >= at {
+				overwrite(t, o, 0, make([]byte, g.TotalLen), g.Offset)
+				lost++
+			}
+		}
+		if lost == 0 {
+			t.Fatal("no group failed: the test proves nothing")
+		}
+		ro, err := OpenReadOnly(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ro.Close()
+		wantRange(t, numbers(t, ro, s, media.Always, size), 0, 4)
+	}
+}
+
+// everyGroup lists the groups of a pool that have a header, whether they count
+// or not.
+func everyGroup(t *testing.T, o Options, n int) []pool.Group {
+	t.Helper()
+	ro, err := OpenReadOnly(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ro.Close()
+	f, err := ro.ring.File(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var groups []pool.Group
+	err = pool.Scan(f, ro.ring.Identity(n), pool.FirstGroup, o.PoolBytes, maxHole, func(g pool.Group) bool {
+		groups = append(groups, g)
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return groups
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"nvr/internal/store/index"
 	"nvr/internal/store/pool"
@@ -19,7 +20,7 @@ const maxHole = batchBytes + pool.MaxGroup + 4*skipBytes
 func (w *writer) recover() error {
 	used := w.v.ring.Used()
 	if len(used) == 0 {
-		w.open = 1
+		w.open, w.seq, w.durable = 1, openJump, openJump
 		return nil
 	}
 	for _, s := range used {
@@ -51,6 +52,7 @@ func (w *writer) recover() error {
 	}
 	w.open++
 	w.seq += openJump
+	w.durable = w.seq // nothing that this writer writes is below it
 	w.v.publish(w.pool.Pool())
 	w.v.counters.position.Store(w.off)
 	if newest.State != pool.Active || w.off+pool.BlockSize > w.v.ring.Size {
@@ -93,9 +95,13 @@ func (v *Volume) headGroups(n int) (count []pool.Group, end int64, err error) {
 	for i := range groups {
 		proof[groups[i].OpenID] = max(proof[groups[i].OpenID], groups[i].DurableSeq)
 	}
+	failed := failedGroups(groups, v.ring.Voided(n))
 	var buf []byte
 	kept := groups[:0]
-	for _, g := range groups {
+	for i, g := range groups {
+		if failed[i] {
+			continue
+		}
 		if g.Seq > proof[g.OpenID] {
 			if buf == nil {
 				buf = make([]byte, pool.MaxGroup)
@@ -109,6 +115,28 @@ func (v *Volume) headGroups(n int) (count []pool.Group, end int64, err error) {
 		kept = append(kept, g)
 	}
 	return kept, end, nil
+}
+
+// failedGroups says which groups belong to a commit that failed and was written
+// again by the same writer: later ones under a higher open_id knew of no higher
+// durable group than one before them, and in the pool after this one (voided)
+// nobody did. What was written again is all there, so half of what failed must
+// not stand in its way. A crash does not make such a statement: the next writer
+// begins with a durable_seq above all that it found.
+func failedGroups(groups []pool.Group, voided uint64) []bool {
+	failed := make([]bool, len(groups))
+	bound := voided // the lowest durable_seq of higher open_ids
+	low := voided   // of this open_id and those
+	for i, g := range slices.Backward(groups) {
+		if i+1 < len(groups) && g.OpenID < groups[i+1].OpenID {
+			bound = low
+		}
+		failed[i] = g.Seq > bound
+		if g.DurableSeq > 0 {
+			low = min(low, g.DurableSeq)
+		}
+	}
+	return failed
 }
 
 // readDirectory returns the groups of a pool: from its footer, or, where there

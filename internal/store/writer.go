@@ -362,7 +362,7 @@ func (w *writer) nextPool() error {
 	w.v.drop(n)
 	w.highest++
 	w.head, w.off, w.dirBytes, w.full = n, pool.FirstGroup, 0, true
-	if err := w.v.ring.Activate(n, w.highest, w.open, w.seq+1, w.block); err != nil {
+	if err := w.v.ring.Activate(n, w.highest, w.open, w.seq+1, w.durable, w.block); err != nil {
 		return err
 	}
 	w.full = false

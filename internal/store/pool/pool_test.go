@@ -280,7 +280,7 @@ func filled(table string) []byte {
 	b := make([]byte, BlockSize)
 	switch table {
 	case "Superblock":
-		(&Super{id.Ring, id.Pool, 0x01010101, all, all, 0x01010101, 0x01010101, all, all}).Encode(b)
+		(&Super{id.Ring, id.Pool, 0x01010101, all, all, 0x01010101, 0x01010101, all, all, all}).Encode(b)
 	case "Group header":
 		(&Header{id, all, all, 0x01010101, 0x01010101, 0x01010101, 0x01010101, all, all, all, 0x01010101}).Encode(b)
 	case "Footer and trailer":

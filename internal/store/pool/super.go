@@ -42,6 +42,7 @@ type Super struct {
 	State      State
 	OpenID     uint32 // writer starts counted in the ring
 	FirstSeq   uint64 // group_seq of the first group of this generation
+	DurableSeq uint64 // the highest group known durable when this generation began: what stands behind it in the pool before failed, and was written again here
 	Counter    uint64 // the higher of the two slots' counts
 }
 
@@ -65,6 +66,7 @@ func (s *Super) Encode(b []byte) {
 	le.PutUint32(b[64:], uint32(s.State))
 	le.PutUint32(b[68:], s.OpenID)
 	le.PutUint32(b[72:], s.Pools)
+	le.PutUint64(b[76:], s.DurableSeq)
 	le.PutUint32(b[superCRC:], CRC(b[:superCRC]))
 }
 
@@ -86,7 +88,7 @@ func DecodeSuper(b []byte, pool uint32, off int64) (Super, error) {
 	}
 	s := Super{
 		Pool: le.Uint32(b[12:]), Ring: media.UUID(b[16:32]), Generation: le.Uint64(b[32:]), FirstSeq: le.Uint64(b[40:]),
-		Counter: le.Uint64(b[48:]), Size: int64(le.Uint64(b[56:])), State: State(le.Uint32(b[64:])), OpenID: le.Uint32(b[68:]), Pools: le.Uint32(b[72:]),
+		Counter: le.Uint64(b[48:]), Size: int64(le.Uint64(b[56:])), State: State(le.Uint32(b[64:])), OpenID: le.Uint32(b[68:]), Pools: le.Uint32(b[72:]), DurableSeq: le.Uint64(b[76:]),
 	}
 	if SuperOffset(s.Counter) != off {
 		return bad("written to the other slot's place")

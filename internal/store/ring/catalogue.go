@@ -42,6 +42,7 @@ func encodeCatalogue(s Spec, supers []pool.Super) []byte {
 		le.PutUint64(e[16:], p.FirstSeq)
 		le.PutUint32(e[24:], uint32(p.State))
 		le.PutUint32(e[28:], p.OpenID)
+		le.PutUint64(e[32:], p.DurableSeq)
 	}
 	le.PutUint32(b[60:], pool.CRC(b[catalogueHeader:]))
 	return b
@@ -56,7 +57,7 @@ func decodeCatalogue(b []byte, s Spec) ([]pool.Super, error) {
 	for i := range supers {
 		e := b[catalogueHeader+catalogueEntry*i:]
 		supers[i] = pool.Super{Ring: s.UUID, Pool: uint32(i), Pools: uint32(s.Pools), Size: s.Size, Generation: le.Uint64(e[0:]), Counter: le.Uint64(e[8:]),
-			FirstSeq: le.Uint64(e[16:]), State: pool.State(le.Uint32(e[24:])), OpenID: le.Uint32(e[28:])}
+			FirstSeq: le.Uint64(e[16:]), State: pool.State(le.Uint32(e[24:])), OpenID: le.Uint32(e[28:]), DurableSeq: le.Uint64(e[32:])}
 	}
 	return supers, nil
 }

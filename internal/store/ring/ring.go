@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -338,6 +339,20 @@ func (r *Ring) Used() []pool.Super {
 	return used
 }
 
+// Voided is the group_seq above which the groups of pool n failed: the pool that
+// was activated after it says so. They were written again elsewhere.
+func (r *Ring) Voided(n int) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	void, next := uint64(math.MaxUint64), uint64(math.MaxUint64)
+	for _, s := range r.supers {
+		if s.Generation > r.supers[n].Generation && s.Generation < next && s.DurableSeq > 0 {
+			void, next = s.DurableSeq, s.Generation
+		}
+	}
+	return void
+}
+
 // Next is the pool to activate after pool n: the next one round the ring that
 // writes have not failed on; n itself when there is no other.
 func (r *Ring) Next(n int) int {
@@ -377,13 +392,14 @@ func (r *Ring) update(n int, buf []byte, change func(*pool.Super)) error {
 // Activate gives pool n a new generation. It is durable before the first group
 // of that generation is written, so groups never stand under an old superblock.
 // In memory it counts at once: from here on readers of the old generation are
-// told that it was overwritten, even if the write fails.
-func (r *Ring) Activate(n int, generation uint64, openID uint32, firstSeq uint64, buf []byte) error {
+// told that it was overwritten, even if the write fails. durable is the highest
+// group_seq known durable: see Voided.
+func (r *Ring) Activate(n int, generation uint64, openID uint32, firstSeq, durable uint64, buf []byte) error {
 	r.mu.Lock()
-	r.supers[n].Generation = generation
+	r.supers[n].Generation, r.supers[n].FirstSeq, r.supers[n].DurableSeq = generation, firstSeq, durable
 	r.mu.Unlock()
 	return r.update(n, buf, func(s *pool.Super) {
-		s.State, s.OpenID, s.FirstSeq = pool.Active, openID, firstSeq
+		s.State, s.OpenID, s.FirstSeq, s.DurableSeq = pool.Active, openID, firstSeq, durable
 	})
 }
 
