@@ -35,3 +35,23 @@ check: ## everything that must hold before a change goes in
 
 clean:
 	rm -rf bin demo
+
+# Power cuts, sick disks, kills: rigs/faults and internal/store/crashtest. Root
+# and the tools of Debian's mount, e2fsprogs and xfsprogs. Flags: make crash CRASH='-cut 1000 -blk 200'
+.PHONY: rigs crash mutants eio kill
+
+rigs:
+	go -C rigs/faults vet ./...
+	go -C rigs/faults build -o ../../bin/rigs/ ./faults ./campaign
+
+crash: rigs ## nothing acknowledged is lost, nothing damaged is served, after any power cut
+	bin/rigs/campaign crash $(CRASH)
+
+mutants: rigs ## the same with one rule of the store taken out at a time: it must be missed
+	bin/rigs/campaign mutants $(CRASH)
+
+eio: rigs ## one EIO at the n-th block write, n = 1 to 100
+	bin/rigs/campaign eio $(CRASH)
+
+kill: rigs ## kill -9, 200 times
+	bin/rigs/campaign kill $(CRASH)

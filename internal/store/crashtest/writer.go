@@ -35,14 +35,10 @@ func (w writing) run(s shape) error {
 		defer f.Close()
 		out = f
 	}
-	began := time.Now()
 	var total load
 	for n := range w.opens {
-		l := &load{rng: rand.New(rand.NewPCG(w.seed, uint64(n))), ack: out, left: w.mib << 20 / w.opens, patience: w.patience}
+		l := &load{rng: rand.New(rand.NewPCG(w.seed, uint64(n))), ack: out, began: time.Now(), left: w.mib << 20 / w.opens, patience: w.patience}
 		err := l.through(s, n == 0)
-		if n == 0 && l.first > 0 {
-			fmt.Fprintf(os.Stderr, "writer: first commit %.2f s after the start\n", time.Unix(0, l.first).Sub(began).Seconds())
-		}
 		total.failures += l.failures
 		total.pause = max(total.pause, l.pause)
 		total.commits += l.commits
@@ -59,7 +55,8 @@ func (w writing) run(s shape) error {
 type load struct {
 	rng      *rand.Rand
 	ack      io.Writer
-	left     int // bytes to offer
+	began    time.Time // zero: nobody asks how long the start takes
+	left     int       // bytes to offer
 	patience time.Duration
 
 	next     [cameras][3]int // record number by camera and track
@@ -68,8 +65,7 @@ type load struct {
 	failures int64
 	commits  int64
 	pause    time.Duration // longest between two commits
-	first    int64         // wall time of the first commit
-	last     atomic.Int64  // of the last
+	last     atomic.Int64  // wall time of the last
 	ackErr   atomic.Pointer[error]
 }
 
@@ -102,7 +98,7 @@ func (l *load) through(s shape, inherit bool) error {
 	}
 	for l.left > 0 {
 		if err := l.offer(v); err != nil {
-			l.failures = v.Status().Failures
+			l.failures, l.commits = v.Status().Failures, v.Status().Commits
 			return errors.Join(err, stop(cancel, done))
 		}
 	}
@@ -180,8 +176,8 @@ func (l *load) committed(entries []*media.Entry) {
 	now := time.Now()
 	if last := l.last.Swap(now.UnixNano()); last != 0 {
 		l.pause = max(l.pause, now.Sub(time.Unix(0, last)))
-	} else {
-		l.first = now.UnixNano()
+	} else if !l.began.IsZero() && l.run != 0 {
+		fmt.Fprintf(os.Stderr, "writer: first commit %.3f s after the start\n", now.Sub(l.began).Seconds())
 	}
 	var lines strings.Builder
 	for _, e := range entries {
