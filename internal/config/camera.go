@@ -15,7 +15,7 @@ import (
 
 var idPattern = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
-func (d *decoder) camera(t table) (c Camera, idAt place) {
+func (d *decoder) camera(t table, storage Storage) (c Camera, idAt place) {
 	t.checkNames()
 	c = Camera{
 		Transport:            "auto",
@@ -24,14 +24,9 @@ func (d *decoder) camera(t table) (c Camera, idAt place) {
 		MaxReconnectAttempts: t.number("max_reconnect_attempts"),
 	}
 	id, idAt, ok := t.text("id")
-	switch {
-	case !ok:
+	if !ok {
 		t.missing("id", `name the camera, e.g. id = "cam1"`)
-	case !idPattern.MatchString(id) || strings.Trim(id, ".") == "":
-		d.wrong(idAt, t.key+".id", fmt.Sprintf("%q has characters that an id cannot have", shorten(id)), "use letters, digits, - _ and .")
-	case len(id) > maxIDLength:
-		d.wrong(idAt, t.key+".id", fmt.Sprintf("is %d characters long", len(id)), fmt.Sprintf("use at most %d; the name can be longer", maxIDLength))
-	default:
+	} else if d.id(idAt, t.key+".id", id, "; the name can be longer") {
 		c.ID = id
 	}
 	c.Name = c.ID
@@ -52,7 +47,43 @@ func (d *decoder) camera(t table) (c Camera, idAt place) {
 		}
 	}
 	d.address(t, &c)
+	d.keeping(t, &c, storage)
 	return c, idAt
+}
+
+// id checks a word that names a camera or a volume.
+func (d *decoder) id(at place, key, id, whenLong string) bool {
+	switch {
+	case !idPattern.MatchString(id) || strings.Trim(id, ".") == "":
+		d.wrong(at, key, fmt.Sprintf("%q has characters that an id cannot have", shorten(id)), "use letters, digits, - _ and .")
+	case len(id) > maxIDLength:
+		d.wrong(at, key, fmt.Sprintf("is %d characters long", len(id)), fmt.Sprintf("use at most %d%s", maxIDLength, whenLong))
+	default:
+		return true
+	}
+	return false
+}
+
+// keeping reads where the camera's footage goes and for how long.
+func (d *decoder) keeping(t table, c *Camera, storage Storage) {
+	if name, at, ok := t.text("volume"); ok {
+		c.Volume = name
+		v, known := storage.Find(name)
+		switch {
+		case !known:
+			remedy := "there are: " + strings.Join(storage.names(), ", ")
+			if near := nearest(name, storage.names()); near != "" {
+				remedy = fmt.Sprintf("did you mean %q?", near)
+			}
+			d.wrong(at, t.key+".volume", fmt.Sprintf("there is no volume %q", shorten(name)), remedy)
+		case v.Retired && c.Enabled:
+			d.wrong(at, t.key+".volume", fmt.Sprintf("volume %q is retired: nothing is written there", name), "name another one, or take the line out")
+		}
+	}
+	c.MinDays, c.MaxDays = t.number("min_days"), t.number("max_days")
+	if c.MaxDays > 0 && c.MinDays > c.MaxDays {
+		d.wrong(t.node.find("min_days").at, t.key+".min_days", fmt.Sprintf("%d is more than max_days = %d", c.MinDays, c.MaxDays), "raise max_days, or lower min_days")
+	}
 }
 
 // address reads where the camera is and what opens it.

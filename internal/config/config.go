@@ -4,6 +4,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 )
 
@@ -13,18 +14,51 @@ type Config struct {
 	Cameras []Camera
 }
 
-// Storage is the table [storage].
+// Storage is the table [storage]: the first volume, what more there are, and
+// what holds for all of them.
 type Storage struct {
-	BasePath        string // absolute
-	ChunkSizeMB     int
-	MaxPools        int
+	Volume
 	SegmentDuration time.Duration
 	WriterQueueSize int
 	CommitInterval  time.Duration
+	More            []Volume // [[storage.volumes]]
+}
+
+// Volume is a ring of its own, on a disk of its own: [storage] itself, or one of
+// the tables [[storage.volumes]].
+type Volume struct {
+	Name        string
+	BasePath    string // absolute
+	ChunkSizeMB int
+	MaxPools    int
+	Retired     bool // nothing more is written; what is there can be read
 }
 
 // PoolBytes is the size of one pool file.
-func (s Storage) PoolBytes() int64 { return int64(s.ChunkSizeMB) << 20 }
+func (v Volume) PoolBytes() int64 { return int64(v.ChunkSizeMB) << 20 }
+
+// Volumes are all volumes in the order of the file; [storage] is the first.
+func (s *Storage) Volumes() []Volume { return append([]Volume{s.Volume}, s.More...) }
+
+// Find returns the volume of that name.
+func (s *Storage) Find(name string) (v Volume, ok bool) {
+	for _, v := range s.Volumes() {
+		if v.Name == name {
+			return v, true
+		}
+	}
+	return Volume{}, false
+}
+
+func (s *Storage) names() []string {
+	var names []string
+	for _, v := range s.Volumes() {
+		if v.Name != "" && !slices.Contains(names, v.Name) {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
 
 // Camera is one of the tables [[cameras]].
 type Camera struct {
@@ -36,7 +70,9 @@ type Camera struct {
 	Transport            string // "auto" or "tcp"
 	Audio                bool
 	Enabled              bool
-	MaxReconnectAttempts int // 0: no limit
+	MaxReconnectAttempts int    // 0: no limit
+	Volume               string // empty: wherever there is least to write
+	MinDays, MaxDays     int    // of footage that is to be kept, and that may be shown; 0: no such promise
 
 	urlSecrets []Secret
 }
@@ -75,6 +111,8 @@ const (
 	maxCommitMillis     = 10_000
 	maxReconnects       = 1_000_000
 	maxCameras          = 4096
+	maxVolumes          = 64
+	maxDays             = 36_500
 	maxIDLength         = 64
 	maxNameLength       = 256
 	maxURLLength        = 2048
@@ -83,16 +121,29 @@ const (
 	maxReportedProblems = 100
 )
 
+// firstVolume is what [storage] is called where it has no name.
+const firstVolume = "main"
+
+// The limits of a ring's shape.
+const (
+	whyChunkSize = "a smaller pool is mostly headers, a larger one is too coarse a step for the ring"
+	whyPools     = "one pool is being overwritten while the others keep their footage"
+)
+
 // StorageKeys are the keys of [storage].
 var StorageKeys = []Key{
+	{Name: "name", Type: typeText, Default: `"main"`,
+		Doc: "What cameras and commands call this volume, where there are several: letters, digits, `-`, `_` and `.`; at most 64."},
 	{Name: "base_path", Type: typeText,
 		Doc: "Directory of the pool files. Relative to the directory of the configuration file. Created when absent."},
 	{Name: "chunk_size_mb", Type: typeNumber, Default: "512", Min: minChunkSizeMB, Max: maxChunkSizeMB,
-		Why: "a smaller pool is mostly headers, a larger one is too coarse a step for the ring",
+		Why: whyChunkSize,
 		Doc: "Size of each pool file in MiB. Cannot be changed for a ring that exists."},
 	{Name: "max_pools", Type: typeNumber, Default: "20", Min: minPools, Max: maxPools,
-		Why: "one pool is being overwritten while the others keep their footage",
-		Doc: "Number of pool files: `chunk_size_mb × max_pools` is all the disk space that is ever used. Cannot be changed for a ring that exists."},
+		Why: whyPools,
+		Doc: "Number of pool files: `chunk_size_mb × max_pools` is all the disk space that is ever used. Can be raised for a ring that exists (`nvr volume grow`), never lowered."},
+	{Name: "retired", Type: typeFlag, Default: "false",
+		Doc: "`true`: nothing more is written here; what is there can be read."},
 	{Name: "segment_duration_secs", Type: typeNumber, Default: "60", Min: 1, Max: maxSegmentSecs,
 		Why: "segments are the lines of `nvr list`",
 		Doc: "Length of a listed segment in seconds. It begins with a picture that can be decoded alone, so it may be a little longer."},
@@ -102,6 +153,20 @@ var StorageKeys = []Key{
 	{Name: "commit_interval_ms", Type: typeNumber, Default: "1000", Min: minCommitMillis, Max: maxCommitMillis,
 		Why: "shorter keeps the disk busy with syncing, longer loses more in a power cut",
 		Doc: "Footage that a power cut may cost, at most, in milliseconds."},
+}
+
+// VolumeKeys are the keys of [[storage.volumes]].
+var VolumeKeys = []Key{
+	{Name: "name", Type: typeText,
+		Doc: "What cameras and commands call this volume: letters, digits, `-`, `_` and `.`; at most 64."},
+	{Name: "base_path", Type: typeText,
+		Doc: "Directory of its pool files, on a disk of its own. Relative to the directory of the configuration file. Created when absent."},
+	{Name: "chunk_size_mb", Type: typeNumber, Default: "512", Min: minChunkSizeMB, Max: maxChunkSizeMB, Why: whyChunkSize,
+		Doc: "As in `[storage]`; volumes may differ."},
+	{Name: "max_pools", Type: typeNumber, Default: "20", Min: minPools, Max: maxPools, Why: whyPools,
+		Doc: "As in `[storage]`; volumes may differ."},
+	{Name: "retired", Type: typeFlag, Default: "false",
+		Doc: "As in `[storage]`."},
 }
 
 // CameraKeys are the keys of [[cameras]].
@@ -127,6 +192,12 @@ var CameraKeys = []Key{
 		Doc: "Record the camera's sound, if it has any."},
 	{Name: "enabled", Type: typeFlag, Default: "true",
 		Doc: "`false`: keep the camera in the file and its footage in the ring, but do not connect."},
+	{Name: "volume", Type: typeText,
+		Doc: "Name of the volume that the camera is recorded into. Without it, the one that has the camera's newest footage, or else the one with the least to write. While the disk is down, another one takes over."},
+	{Name: "min_days", Type: typeNumber, Default: "0", Min: 0, Max: maxDays, Why: "0 means no promise",
+		Doc: "Days of footage that are to be kept. `nvr status`, `plan` and `check-config` say whether the volume can; the ring is shared, so only a volume of its own guarantees it."},
+	{Name: "max_days", Type: typeNumber, Default: "0", Min: 0, Max: maxDays, Why: "0 means no limit",
+		Doc: "Footage older than so many days is neither listed nor exported; it is overwritten in its turn."},
 }
 
 // The types of a Key.

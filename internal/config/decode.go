@@ -36,7 +36,7 @@ func (d *decoder) config(root *node) Config {
 		}
 	}
 	c.Storage = d.storage(root)
-	c.Cameras = d.cameras(root)
+	c.Cameras = d.cameras(root, c.Storage)
 	return c
 }
 
@@ -58,42 +58,105 @@ func (d *decoder) storage(root *node) Storage {
 		}
 		t.node = e.value
 	}
-	t.checkNames()
+	t.checkNames("volumes")
 	s := Storage{
-		ChunkSizeMB:     t.number("chunk_size_mb"),
-		MaxPools:        t.number("max_pools"),
 		SegmentDuration: time.Duration(t.number("segment_duration_secs")) * time.Second,
 		WriterQueueSize: t.number("writer_queue_size"),
 		CommitInterval:  time.Duration(t.number("commit_interval_ms")) * time.Millisecond,
+	}
+	seen := volumesSeen{names: map[string]int{}, paths: map[string]int{}}
+	s.Volume = d.volume(t, &seen)
+	if s.Name == "" {
+		s.Name = firstVolume
+		seen.names[s.Name] = t.node.at.line
+	}
+	if e := t.node.find("volumes"); e != nil {
+		if len(e.value.items) > maxVolumes-1 {
+			d.wrong(e.at, "storage.volumes", fmt.Sprintf("are %d, and %d is the limit", len(e.value.items), maxVolumes-1), "spread them over several recorders")
+			return s
+		}
+		for i, item := range d.tables(e, "storage.volumes", "volume") {
+			if item == nil {
+				continue
+			}
+			vt := table{d: d, key: fmt.Sprintf("storage.volumes[%d]", i), keys: VolumeKeys, node: item}
+			vt.checkNames()
+			vt.missing("name", `name the volume, e.g. name = "disk2"`)
+			s.More = append(s.More, d.volume(vt, &seen))
+		}
+	}
+	for _, v := range s.Volumes() {
+		if !v.Retired {
+			return s
+		}
+	}
+	d.wrong(t.node.at, "storage", "has no volume that is not retired, so nothing can be recorded", "take retired = true out of one, or add a [[storage.volumes]] table")
+	return s
+}
+
+// volumesSeen has the lines of names and paths, which are not to be used twice.
+type volumesSeen struct{ names, paths map[string]int }
+
+// volume reads what [storage] and [[storage.volumes]] have in common.
+func (d *decoder) volume(t table, seen *volumesSeen) Volume {
+	v := Volume{ChunkSizeMB: t.number("chunk_size_mb"), MaxPools: t.number("max_pools"), Retired: t.flag("retired")}
+	if name, at, ok := t.text("name"); ok && d.id(at, t.key+".name", name, "") {
+		v.Name = name
+		if first, twice := seen.names[name]; twice {
+			d.wrong(at, t.key+".name", fmt.Sprintf("%q is used twice (first on line %d)", name, first), "give each volume its own name")
+		} else {
+			seen.names[name] = at.line
+		}
 	}
 	base, at, ok := t.text("base_path")
 	switch {
 	case !ok:
 		t.missing("base_path", `say where the pool files go, e.g. base_path = "/var/lib/nvr"`)
 	case strings.HasPrefix(base, "~"):
-		d.wrong(at, "storage.base_path", "begins with ~, which only a shell understands", "write the whole path")
+		d.wrong(at, t.key+".base_path", "begins with ~, which only a shell understands", "write the whole path")
 	case strings.ContainsRune(base, 0):
-		d.wrong(at, "storage.base_path", "contains a NUL character", "write the path of a directory")
+		d.wrong(at, t.key+".base_path", "contains a NUL character", "write the path of a directory")
 	case filepath.IsAbs(base):
-		s.BasePath = filepath.Clean(base)
+		v.BasePath = filepath.Clean(base)
 	default:
-		s.BasePath = filepath.Join(d.dir, base)
+		v.BasePath = filepath.Join(d.dir, base)
 	}
-	return s
+	if v.BasePath != "" {
+		if first, twice := seen.paths[v.BasePath]; twice {
+			d.wrong(at, t.key+".base_path", fmt.Sprintf("is used twice (first on line %d)", first), "give each volume its own directory, on a disk of its own")
+		} else {
+			seen.paths[v.BasePath] = at.line
+		}
+	}
+	return v
 }
 
-func (d *decoder) cameras(root *node) []Camera {
+// tables returns the tables of a [[list]]; one is what an entry is called.
+func (d *decoder) tables(e *entry, key, one string) []*node {
+	remedy := fmt.Sprintf("write [[%s]] on a line of its own, once per %s", key, one)
+	switch {
+	case e.value.kind == unstable.Table && !e.value.inline:
+		d.wrong(e.at, key, "is one table, not a list of them", fmt.Sprintf("write [[%s]] with two brackets, once per %s", key, one))
+		return nil
+	case e.value.kind != unstable.Array:
+		d.wrong(e.value.at, key, "is "+e.value.describe()+", not a list of tables", remedy)
+		return nil
+	}
+	var all []*node
+	for i, item := range e.value.items {
+		if item.kind != unstable.Table {
+			d.wrong(item.at, fmt.Sprintf("%s[%d]", key, i), "is "+item.describe()+", not a table", remedy)
+			item = nil
+		}
+		all = append(all, item)
+	}
+	return all
+}
+
+func (d *decoder) cameras(root *node, storage Storage) []Camera {
 	e := root.find("cameras")
 	if e == nil {
 		d.warn(place{1, 1}, "cameras", "there are none, so nothing will be recorded", "add a [[cameras]] table with id and url")
-		return nil
-	}
-	if e.value.kind == unstable.Table && !e.value.inline {
-		d.wrong(e.at, "cameras", "is one table, not a list of them", "write [[cameras]] with two brackets, once per camera")
-		return nil
-	}
-	if e.value.kind != unstable.Array {
-		d.wrong(e.value.at, "cameras", "is "+e.value.describe()+", not a list of tables", "write [[cameras]] on a line of its own, once per camera")
 		return nil
 	}
 	if len(e.value.items) > maxCameras {
@@ -102,13 +165,12 @@ func (d *decoder) cameras(root *node) []Camera {
 	}
 	var all []Camera
 	lines := map[string]int{} // of the ids
-	for i, item := range e.value.items {
-		key := fmt.Sprintf("cameras[%d]", i)
-		if item.kind != unstable.Table {
-			d.wrong(item.at, key, "is "+item.describe()+", not a table", "write [[cameras]] on a line of its own, once per camera")
+	for i, item := range d.tables(e, "cameras", "camera") {
+		if item == nil {
 			continue
 		}
-		c, at := d.camera(table{d: d, key: key, keys: CameraKeys, node: item})
+		key := fmt.Sprintf("cameras[%d]", i)
+		c, at := d.camera(table{d: d, key: key, keys: CameraKeys, node: item}, storage)
 		if c.ID != "" {
 			if first, twice := lines[c.ID]; twice {
 				d.wrong(at, key+".id", fmt.Sprintf("%q is used twice (first on line %d)", c.ID, first), "give each camera its own id")
@@ -130,11 +192,13 @@ type table struct {
 	node *node
 }
 
-func (t table) checkNames() {
-	names := make([]string, len(t.keys))
+// checkNames reports the keys that are not in the table of keys, nor in more.
+func (t table) checkNames(more ...string) {
+	names := make([]string, len(t.keys), len(t.keys)+len(more))
 	for i, k := range t.keys {
 		names[i] = k.Name
 	}
+	names = append(names, more...)
 	for _, e := range t.node.entries {
 		known := false
 		for _, name := range names {

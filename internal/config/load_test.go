@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,14 +86,18 @@ func describe(c *Config, warnings Problems, err error) string {
 	if c == nil {
 		return b.String()
 	}
-	fmt.Fprintf(&b, "storage %+v\n", c.Storage)
+	s := c.Storage
+	fmt.Fprintf(&b, "storage segments=%s queue=%d commit=%s\n", s.SegmentDuration, s.WriterQueueSize, s.CommitInterval)
+	for _, v := range s.Volumes() {
+		fmt.Fprintf(&b, "volume %+v\n", v)
+	}
 	for _, cam := range c.Cameras {
 		var secrets []string
 		for _, s := range cam.Secrets() {
 			secrets = append(secrets, s.Reveal())
 		}
-		fmt.Fprintf(&b, "camera %s %q %s user=%q password=%q transport=%s audio=%t enabled=%t attempts=%d secrets=%q\n", cam.ID, cam.Name, cam.URL,
-			cam.Username, cam.Password.Reveal(), cam.Transport, cam.Audio, cam.Enabled, cam.MaxReconnectAttempts, secrets)
+		fmt.Fprintf(&b, "camera %s %q %s user=%q password=%q transport=%s audio=%t enabled=%t attempts=%d volume=%q days=%d…%d secrets=%q\n", cam.ID, cam.Name, cam.URL,
+			cam.Username, cam.Password.Reveal(), cam.Transport, cam.Audio, cam.Enabled, cam.MaxReconnectAttempts, cam.Volume, cam.MinDays, cam.MaxDays, secrets)
 	}
 	return b.String()
 }
@@ -150,7 +155,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range append(append([]Key{}, StorageKeys...), CameraKeys...) {
+	for _, k := range slices.Concat(StorageKeys, VolumeKeys, CameraKeys) {
 		line := k.Name + " = "
 		if k.Type != typeText || k.Name == "transport" {
 			line += k.Default
@@ -172,7 +177,7 @@ func TestDocs(t *testing.T) {
 	for _, section := range []struct {
 		name string
 		keys []Key
-	}{{"storage", StorageKeys}, {"cameras", CameraKeys}} {
+	}{{"storage", StorageKeys}, {"volumes", VolumeKeys}, {"cameras", CameraKeys}} {
 		begin, end := "<!-- keys of "+section.name+" -->\n", "<!-- end -->"
 		before, rest, ok := strings.Cut(got, begin)
 		_, after, ok2 := strings.Cut(rest, end)
@@ -202,11 +207,11 @@ func markdown(keys []Key) string {
 			kind = fmt.Sprintf("%s, %d…%d", typeNumber, k.Min, k.Max)
 		}
 		switch {
-		case k.Name == "name":
+		case k.Default == `the id`:
 			def = k.Default
 		case k.Default != "":
 			def = "`" + k.Default + "`"
-		case k.Name == "base_path" || k.Name == "id" || k.Name == "url":
+		case k.Name == "base_path" || k.Name == "id" || k.Name == "url" || k.Name == "name":
 			def = "required"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Name, kind, def, k.Doc)
