@@ -19,19 +19,21 @@ import (
 
 // tear makes what a cut leaves behind the last group of pool 0 when a commit of
 // one record was under way: its header and directory, and nothing else of it.
-func tear(t *testing.T, o Options, record media.Record) pool.Group {
+// starts is how many writers began since the last group that counts.
+func tear(t *testing.T, o Options, record media.Record, starts uint32) pool.Group {
 	t.Helper()
 	v, err := OpenReadOnly(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	groups, end, err := v.headGroups(0)
+	groups, behind, err := v.headGroups(0)
 	if err != nil || len(groups) == 0 {
 		t.Fatalf("%d groups: %v", len(groups), err)
 	}
+	end := behind.end
 	last := groups[len(groups)-1]
-	h := pool.Header{Identity: last.Identity, Offset: end, Seq: last.Seq + 1, OpenID: last.OpenID, DurableSeq: last.Seq}
+	h := pool.Header{Identity: last.Identity, Offset: end, Seq: last.Seq + uint64(starts)*openJump + 1, OpenID: last.OpenID + starts, DurableSeq: last.Seq + uint64(starts)*openJump}
 	var b pool.Builder
 	b.Add(pool.Item{Entry: pool.SamplesEntry(&record, record.Stream.ID(), pool.TrackEntry(videoTrack).Params), Payload: record.Buffer.Data})
 	image := make([]byte, pool.MaxGroup)
@@ -53,8 +55,14 @@ func overwrite(t *testing.T, o Options, n int, b []byte, off int64) {
 }
 
 // A torn group reaches over several MiB, and its header says so. What is written
-// after the restart must not lie in there: the next start would hop over it.
+// after the restart must not lie in there: the next start would hop over it. Nor
+// may it have the torn one's number: it would be taken for a leftover.
 func TestNothingIsWrittenIntoATornGroup(t *testing.T) {
+	t.Run("of the last writer", func(t *testing.T) { testTorn(t, 0) })
+	t.Run("the first of a writer", func(t *testing.T) { testTorn(t, 1) })
+}
+
+func testTorn(t *testing.T, starts uint32) {
 	o := testOptions(t.TempDir())
 	s := camera(1)
 	first := record(t, o)
@@ -63,7 +71,7 @@ func TestNothingIsWrittenIntoATornGroup(t *testing.T) {
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
 	}
-	tear(t, o, gop(s, 1, 1, 3*mib))
+	tear(t, o, gop(s, 1, 1, 3*mib), starts)
 
 	second := record(t, o)
 	second.Offer(gop(s, 2, 0, 1000))
@@ -88,7 +96,7 @@ func TestFooterOfAPoolThatIsNotSealed(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	torn := tear(t, o, gop(s, 1, 1, 100_000))
+	torn := tear(t, o, gop(s, 1, 1, 100_000), 0)
 
 	v, err := OpenReadOnly(o)
 	if err != nil {

@@ -115,7 +115,7 @@ const rateWindow = 5 * time.Minute
 // Status tells how the volume is and what it holds.
 func (v *Volume) Status() Status {
 	s := Status{Dir: v.dir.Path(), Ring: v.ring.UUID.String(), Pools: v.ring.Pools, PoolBytes: v.ring.Size, ActivePool: -1,
-		Indexed: v.writer == nil || v.indexed.Load(), Writing: v.writer != nil, Down: v.counters.down.Load(), Position: v.counters.position.Load(),
+		Indexed: v.writer == nil || v.indexed.Load(), Writing: v.writer != nil, Down: v.counters.down.Load() || v.counters.stalled.Load(), Position: v.counters.position.Load(),
 		Refused: v.counters.refused.Load(), Failures: v.counters.failures.Load(), Commits: v.counters.commits.Load(), Written: v.counters.bytes.Load(), LastCommit: v.counters.lastCommit.Load()}
 	s.QueuedRecords, s.QueuedBytes = v.queue.len()
 	if used := v.ring.Used(); len(used) > 0 {

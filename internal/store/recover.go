@@ -30,13 +30,14 @@ func (w *writer) recover() error {
 	}
 	newest := used[len(used)-1]
 	w.head = int(newest.Pool)
-	groups, end, err := w.v.headGroups(w.head)
+	groups, tail, err := w.v.headGroups(w.head)
 	if err != nil {
 		return err
 	}
+	w.open, w.seq = max(w.open, tail.open), max(w.seq, tail.seq)
 	w.described = map[description]bool{}
 	w.pool = index.NewBuilder(w.v.ring.Identity(w.head), w.v.o.SegmentDuration, true)
-	w.off = (end + skipBytes - 1) / skipBytes * skipBytes
+	w.off = (tail.end + skipBytes - 1) / skipBytes * skipBytes
 	for _, g := range groups {
 		if err := w.pool.Add(g, &w.v.names); err != nil {
 			return err
@@ -47,7 +48,6 @@ func (w *writer) recover() error {
 			}
 			return true
 		})
-		w.open, w.seq = max(w.open, g.OpenID), max(w.seq, g.Seq)
 		w.dirBytes += int64(pool.HeaderSize + len(g.Dir))
 	}
 	w.open++
@@ -66,30 +66,37 @@ func (w *writer) recover() error {
 	return nil
 }
 
+// tail is the last group of a pool that has a header. A torn group may have one,
+// and with it a length: whoever walks here hops over all of that, so nothing may
+// ever be written into it, and what is written behind it needs a higher seq.
+type tail struct {
+	end  int64
+	seq  uint64
+	open uint32
+}
+
 // headGroups walks a pool that may have been written until a crash, and returns
-// the groups that count, and where the last of those ends that have a header.
-// A torn group may have one, and with it a length: whoever walks here hops over
-// all of that, so nothing may ever be written into it.
+// the groups that count, and what the last one of all is.
 //
 // A later group of the same open_id proves with its durable_seq that a group
 // had reached the disk. The payloads of those without such a proof, the last
 // commit of each writer, are read and checked: one that is torn was never
 // acknowledged and does not count. With a proof, bytes that are wrong are
 // damage, which is found, and costs a record, when they are read.
-func (v *Volume) headGroups(n int) (count []pool.Group, end int64, err error) {
+func (v *Volume) headGroups(n int) (count []pool.Group, last tail, err error) {
 	f, err := v.ring.File(n)
 	if err != nil {
-		return nil, 0, err
+		return nil, last, err
 	}
-	end = pool.FirstGroup
+	last.end = pool.FirstGroup
 	var groups []pool.Group
 	err = pool.Scan(f, v.ring.Identity(n), pool.FirstGroup, v.ring.Size, maxHole, func(g pool.Group) bool {
 		groups = append(groups, g)
-		end = g.Offset + int64(g.TotalLen)
+		last = tail{g.Offset + int64(g.TotalLen), g.Seq, g.OpenID}
 		return true
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("pool %03d: %w", n, err)
+		return nil, last, fmt.Errorf("pool %03d: %w", n, err)
 	}
 	proof := map[uint32]uint64{}
 	for i := range groups {
@@ -114,7 +121,7 @@ func (v *Volume) headGroups(n int) (count []pool.Group, end int64, err error) {
 		}
 		kept = append(kept, g)
 	}
-	return kept, end, nil
+	return kept, last, nil
 }
 
 // failedGroups says which groups belong to a commit that failed and was written

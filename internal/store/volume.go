@@ -100,7 +100,9 @@ type counters struct {
 	failures                                 atomic.Int64
 	position                                 atomic.Int64 // where the next group goes
 	lastCommit                               atomic.Int64 // ns UTC
-	down                                     atomic.Bool
+	busy                                     atomic.Int64 // since when a commit is under way, ns UTC; 0: none is
+	down                                     atomic.Bool  // commits fail
+	stalled                                  atomic.Bool  // a commit does not come back
 }
 
 // Open opens the ring in o.Dir for recording, or creates it there when there is
@@ -208,6 +210,7 @@ func (v *Volume) Run(ctx context.Context) error {
 			v.o.Log.Error("older footage could not be indexed", "error", err)
 		}
 	})
+	background.Go(func() { v.watch(ctx) })
 	return v.writer.run(ctx)
 }
 

@@ -29,7 +29,12 @@ const (
 	// maxDescribed bounds the writer's memory of tracks; past it, it forgets.
 	maxDescribed = 4096
 
-	minRetry, maxRetry = 500 * time.Millisecond, 5 * time.Second
+	// lastEffort is how long a failing disk is tried when all is to end.
+	lastEffort = time.Second
+
+	// While the volume is down it is tried again so often: a disk that comes
+	// back is written to within 5 s.
+	minRetry, maxRetry = 500 * time.Millisecond, 2 * time.Second
 )
 
 // writer is the only code that changes the ring. Everything but the queue is
@@ -59,11 +64,15 @@ type writer struct {
 	pending []pool.Group // written, not yet synced
 	failed  int          // errors in a row
 
+	avoid map[int]bool // pools that could not be activated, while the disk fails
+
+	giveUp time.Time // when ctx has ended: until when commits are tried
+
 	at, done int // of the batch: being added; durable already (a seal in its middle)
 }
 
 func newWriter(v *Volume) (*writer, error) {
-	w := &writer{v: v, head: -1, streams: map[*media.Stream]pool.Entry{}, tracks: map[*media.Track]pool.Entry{}}
+	w := &writer{v: v, head: -1, streams: map[*media.Stream]pool.Entry{}, tracks: map[*media.Track]pool.Entry{}, avoid: map[int]bool{}}
 	var err error
 	if w.buf, err = disk.Alloc(pool.MaxGroup); err != nil {
 		return nil, err
@@ -128,9 +137,11 @@ func (w *writer) run(ctx context.Context) error {
 // commit makes the batch durable and then visible. After an error the whole
 // batch goes to a new place: what a failed write or sync left on the disk is
 // not known, and is never written again (docs/format.md, Errors). It gives up
-// only when ctx ends.
+// only when ctx has ended, lastEffort ago.
 func (w *writer) commit(ctx context.Context, batch []queued) error {
 	w.done = 0
+	w.v.counters.busy.Store(time.Now().UnixNano())
+	defer w.v.counters.busy.Store(0)
 	for {
 		err := w.tryCommit(batch)
 		if err == nil {
@@ -138,6 +149,7 @@ func (w *writer) commit(ctx context.Context, batch []queued) error {
 				w.v.o.Log.Info("recording to disk again", "dir", w.v.dir.Path(), "pool", w.head)
 			}
 			w.failed = 0
+			clear(w.avoid)
 			w.v.counters.down.Store(false)
 			w.v.counters.commits.Add(1)
 			w.v.counters.lastCommit.Store(time.Now().UnixNano())
@@ -151,14 +163,19 @@ func (w *writer) commit(ctx context.Context, batch []queued) error {
 		// A later durable_seq must not prove what failed here: such proofs hold
 		// for one open_id only.
 		w.open++
+		var activation *activationError
 		switch {
-		case w.failed == 1 && !isGone(err):
+		case isGone(err) || w.failed > 2:
+		case errors.As(err, &activation):
+			w.avoid[activation.pool] = true
+			continue
+		case w.failed == 1:
 			w.off = (w.off + skipBytes - 1) / skipBytes * skipBytes
 			if !w.full && w.v.ring.Resume(w.head, w.open, w.block) != nil {
 				w.full = true
 			}
 			continue
-		case w.failed == 2 && !isGone(err):
+		default:
 			if err := w.v.ring.Mark(w.head, pool.Bad, w.block); err != nil {
 				w.v.o.Log.Error("a pool that fails could not be marked bad", "pool", w.head, "error", err)
 			}
@@ -166,15 +183,35 @@ func (w *writer) commit(ctx context.Context, batch []queued) error {
 			continue
 		}
 		w.full = true // begin again in a new pool
+		clear(w.avoid)
 		w.v.counters.down.Store(true)
 		retry := min(minRetry<<min(w.failed-1, 8), maxRetry)
 		select {
-		case <-ctx.Done():
-			return err
 		case <-time.After(retry):
+			continue
+		case <-ctx.Done():
 		}
+		if w.giveUp.IsZero() {
+			w.giveUp = time.Now().Add(lastEffort)
+		}
+		if time.Now().After(w.giveUp) {
+			return err
+		}
+		time.Sleep(lastEffort / 20)
 	}
 }
+
+// activationError says that a pool could not be taken into use. The head is what
+// it was, and so is what the pool held.
+type activationError struct {
+	pool int
+	err  error
+}
+
+func (e *activationError) Error() string {
+	return fmt.Sprintf("activate pool %03d: %v", e.pool, e.err)
+}
+func (e *activationError) Unwrap() error { return e.err }
 
 // isGone tells errors of a disk that is lost as a whole from those of a place
 // on it.
@@ -359,13 +396,17 @@ func (w *writer) nextPool() error {
 	if err != nil {
 		return err
 	}
-	w.v.drop(n)
 	w.highest++
-	w.head, w.off, w.dirBytes, w.full = n, pool.FirstGroup, 0, true
 	if err := w.v.ring.Activate(n, w.highest, w.open, w.seq+1, w.durable, w.block); err != nil {
-		return err
+		return &activationError{n, err}
 	}
-	w.full = false
+	w.v.drop(n)
+	if w.head >= 0 && w.head != n && w.v.ring.Super(w.head).State != pool.Sealed {
+		left := w.pool.Pool() // it failed: from here on it is walked
+		left.Directory = nil
+		w.v.publish(left)
+	}
+	w.head, w.off, w.dirBytes, w.full = n, pool.FirstGroup, 0, false
 	w.described = map[description]bool{}
 	w.pool = index.NewBuilder(w.v.ring.Identity(n), w.v.o.SegmentDuration, true)
 	w.v.publish(w.pool.Pool())
@@ -379,6 +420,10 @@ func (w *writer) choose() (int, error) {
 	var errs []error
 	for n, tries := w.head, 0; tries < w.v.ring.Pools; tries++ {
 		n = w.v.ring.Next(n)
+		if w.avoid[n] {
+			errs = append(errs, fmt.Errorf("pool %03d could not be activated", n))
+			continue
+		}
 		if _, err := w.v.ring.Check(n); err != nil {
 			w.v.o.Log.Error("a pool is passed over", "pool", n, "error", err)
 			errs = append(errs, err)

@@ -391,15 +391,12 @@ func (r *Ring) update(n int, buf []byte, change func(*pool.Super)) error {
 
 // Activate gives pool n a new generation. It is durable before the first group
 // of that generation is written, so groups never stand under an old superblock.
-// In memory it counts at once: from here on readers of the old generation are
-// told that it was overwritten, even if the write fails. durable is the highest
-// group_seq known durable: see Voided.
+// From then on readers of the old generation are told that it was overwritten.
+// After an error the pool is what it was, as far as anybody here knows. durable
+// is the highest group_seq known durable: see Voided.
 func (r *Ring) Activate(n int, generation uint64, openID uint32, firstSeq, durable uint64, buf []byte) error {
-	r.mu.Lock()
-	r.supers[n].Generation, r.supers[n].FirstSeq, r.supers[n].DurableSeq = generation, firstSeq, durable
-	r.mu.Unlock()
 	return r.update(n, buf, func(s *pool.Super) {
-		s.State, s.OpenID, s.FirstSeq, s.DurableSeq = pool.Active, openID, firstSeq, durable
+		s.Generation, s.State, s.OpenID, s.FirstSeq, s.DurableSeq = generation, pool.Active, openID, firstSeq, durable
 	})
 }
 
