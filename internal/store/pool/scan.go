@@ -2,7 +2,9 @@ package pool
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"syscall"
 )
 
 const (
@@ -20,9 +22,12 @@ const (
 // bytes. A group must have a higher group_seq and no lower open_id than the one
 // before it, or it is a leftover. Payloads are not read.
 //
-// The error is that of a failed read; bytes that make no sense are no error.
+// Bytes that make no sense are no error. Blocks that the disk does not give back
+// are passed over as well, and told at the end in an *UnreadableError. Any other
+// error is that of a failed read, and what was yielded is not all.
 func Scan(r io.ReaderAt, id Identity, from, end, maxHole int64, yield func(Group) bool) error {
 	var last Header
+	spots := UnreadableError{Pool: id.Pool}
 	piece, hole := make([]byte, scanPiece), make([]byte, holePiece)
 	for off, holeStart := from, from; off+BlockSize <= end && off-holeStart <= maxHole; {
 		g, err := readGroup(r, id, off, end, piece)
@@ -35,22 +40,73 @@ func Scan(r io.ReaderAt, id Identity, from, end, maxHole int64, yield func(Group
 			last = g.Header
 			off += int64(g.TotalLen)
 			holeStart = off
-		case err == nil || errors.Is(err, ErrEmpty) || errors.As(err, &corrupt):
-			if off, err = nextHeader(r, id, off+BlockSize, min(end, holeStart+maxHole+BlockSize), hole); err != nil {
+		case err == nil || errors.Is(err, ErrEmpty) || errors.As(err, &corrupt) || badSpot(err):
+			if badSpot(err) {
+				spots.add(off, err)
+			}
+			off, err = nextBlock(r, off+BlockSize, min(end, holeStart+maxHole+BlockSize), hole, &spots, func(b []byte, off int64) bool {
+				_, err := DecodeHeader(b, id, off)
+				return err == nil
+			})
+			if err != nil {
 				return err
 			}
 		default:
 			return err
 		}
 	}
+	if spots.Blocks > 0 {
+		return &spots
+	}
 	return nil
+}
+
+// maxSpots is how many blocks of a pool may be unreadable before nothing more of
+// it is tried: a dying disk takes seconds for each.
+const maxSpots = 1024
+
+// UnreadableError says that a disk did not give back blocks of a pool. What could
+// be read was.
+type UnreadableError struct {
+	Pool   uint32
+	First  int64 // offset of the first of them
+	Blocks int
+	Err    error // of the first
+}
+
+func (e *UnreadableError) Error() string {
+	return fmt.Sprintf("pool %03d: %d blocks cannot be read, the first at offset %d: %v", e.Pool, e.Blocks, e.First, e.Err)
+}
+
+func (e *UnreadableError) Unwrap() error { return e.Err }
+
+func (e *UnreadableError) add(off int64, err error) {
+	if e.Blocks == 0 {
+		e.First, e.Err = off, err
+	}
+	e.Blocks++
+}
+
+// badSpot tells an error of a place on the disk from one of the disk, or of ours.
+func badSpot(err error) bool {
+	for _, spot := range []error{syscall.EIO, syscall.ENODATA, syscall.EILSEQ, syscall.EBADMSG, syscall.EUCLEAN} {
+		if errors.Is(err, spot) {
+			return true
+		}
+	}
+	return false
 }
 
 // readGroup reads the header and the directory at off. A directory that does
 // not fit its checksum makes a group that does not count.
 func readGroup(r io.ReaderAt, id Identity, off, end int64, piece []byte) (Group, error) {
 	b := piece[:min(int64(len(piece)), end-off)]
-	if err := readFull(r, b, off); err != nil {
+	err := readFull(r, b, off)
+	if badSpot(err) { // somewhere behind the header, perhaps
+		b = b[:BlockSize]
+		err = readFull(r, b, off)
+	}
+	if err != nil {
 		return Group{}, err
 	}
 	h, err := DecodeHeader(b, id, off)
@@ -72,20 +128,34 @@ func readGroup(r io.ReaderAt, id Identity, off, end int64, piece []byte) (Group,
 	return Group{h, dir}, nil
 }
 
-// nextHeader finds the next block at or after off that begins with a group
-// header of id; end when there is none.
-func nextHeader(r io.ReaderAt, id Identity, off, end int64, buf []byte) (int64, error) {
+// nextBlock finds the next block at or after off that is what is looked for; end
+// when there is none.
+func nextBlock(r io.ReaderAt, off, end int64, buf []byte, spots *UnreadableError, is func(b []byte, off int64) bool) (int64, error) {
+	size := int64(len(buf))
 	for off+BlockSize <= end {
-		b := buf[:min(int64(len(buf)), end-off)&^(BlockSize-1)]
-		if err := readFull(r, b, off); err != nil {
+		b := buf[:min(size, end-off)&^(BlockSize-1)]
+		err := readFull(r, b, off)
+		switch {
+		case badSpot(err) && len(b) > BlockSize: // block by block, then
+			size = BlockSize
+			continue
+		case badSpot(err):
+			if spots.add(off, err); spots.Blocks >= maxSpots {
+				return end, nil
+			}
+		case err != nil:
 			return 0, err
-		}
-		for at := 0; at < len(b); at += BlockSize {
-			if _, err := DecodeHeader(b[at:], id, off+int64(at)); err == nil {
-				return off + int64(at), nil
+		default:
+			for at := 0; at < len(b); at += BlockSize {
+				if is(b[at:], off+int64(at)) {
+					return off + int64(at), nil
+				}
 			}
 		}
 		off += int64(len(b))
+		if off%int64(len(buf)) == 0 {
+			size = int64(len(buf))
+		}
 	}
 	return end, nil
 }
