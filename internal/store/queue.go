@@ -27,21 +27,39 @@ type queued struct {
 	size   int
 }
 
+// startsGOP reports whether what comes before it of its stream can go without
+// it: a sync sample of the video, or any sound where there is no video.
+func (it *queued) startsGOP() bool {
+	return it.gap == nil && it.record.Params.Kind == media.Video && len(it.record.Buffer.Samples) > 0 && it.record.Buffer.Samples[0].Sync()
+}
+
 // queue is what waits for the writer. All cameras cut their records on the same
 // beat, so hundreds may arrive at once while nothing is wrong: what fits into
 // the next commit is always taken, and limit counts what waits beyond it.
+//
+// When there is too much, the stream that has the most of it loses its oldest
+// GOP, whole: a camera that is over its share pays first, and what is kept can be
+// decoded. What was lost is written down as a gap with the next commit.
 type queue struct {
-	limit int
-	full  chan struct{} // a batch is there before its time
+	limit  int
+	full   chan struct{}       // a batch is there before its time
+	reason func() media.Reason // why things are lost at present
 
-	mu    sync.Mutex
-	items []queued
-	bytes int
-	gaps  int
+	mu      sync.Mutex
+	items   []queued
+	bytes   int
+	gaps    int
+	dropped int64 // records, since the start
+	lost    map[*media.Stream]*media.Gap
+	waiting map[*media.Stream]bool // lost the beginning of a GOP: the rest of it is not taken either
 }
 
-func newQueue(limit int) *queue { return &queue{limit: limit, full: make(chan struct{}, 1)} }
+func newQueue(limit int, reason func() media.Reason) *queue {
+	return &queue{limit: limit, full: make(chan struct{}, 1), reason: reason, lost: map[*media.Stream]*media.Gap{}, waiting: map[*media.Stream]bool{}}
+}
 
+// offer takes the item, and makes room for it where there is none. It refuses
+// nothing but gaps, when there are far too many of them.
 func (q *queue) offer(it queued) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -50,11 +68,18 @@ func (q *queue) offer(it queued) bool {
 			return false
 		}
 		q.gaps++
-	} else if q.bytes >= batchBytes && len(q.items)-q.gaps >= q.limit || q.bytes+it.size > maxQueuedBytes {
-		return false
+	} else if s := it.record.Stream; q.waiting[s] {
+		if !it.startsGOP() {
+			q.lose(&it)
+			return true
+		}
+		delete(q.waiting, s)
 	}
 	q.items = append(q.items, it)
 	q.bytes += it.size
+	for q.bytes > maxQueuedBytes || q.bytes >= batchBytes && len(q.items)-q.gaps > q.limit {
+		q.evict()
+	}
 	if q.bytes >= batchBytes {
 		select {
 		case q.full <- struct{}{}:
@@ -64,11 +89,66 @@ func (q *queue) offer(it queued) bool {
 	return true
 }
 
-// take moves the oldest items, up to batchBytes of them, into into[:0].
+// evict takes the oldest GOP away from the stream that has the most bytes here.
+func (q *queue) evict() {
+	sizes := map[*media.Stream]int{}
+	var most *media.Stream
+	for i := range q.items {
+		if q.items[i].gap == nil {
+			s := q.items[i].record.Stream
+			sizes[s] += q.items[i].size + 1
+			if most == nil || sizes[s] > sizes[most] {
+				most = s
+			}
+		}
+	}
+	kept := q.items[:0]
+	taking, first, audioOnly := true, true, true
+	for i := range q.items {
+		it := &q.items[i]
+		if it.gap == nil && it.record.Stream == most && taking {
+			video := it.record.Params.Kind == media.Video
+			audioOnly = audioOnly && !video
+			if first || !it.startsGOP() {
+				first = first && !video // sound before the GOP's first picture goes with it
+				q.bytes -= it.size
+				q.lose(it)
+				continue
+			}
+			taking = false
+		}
+		kept = append(kept, *it)
+	}
+	clear(q.items[len(kept):])
+	q.items = kept
+	if taking && !audioOnly { // the GOP is not over: what follows of it is of no use
+		q.waiting[most] = true
+	}
+}
+
+// lose drops a record and remembers the span.
+func (q *queue) lose(it *queued) {
+	r := &it.record
+	g := q.lost[r.Stream]
+	if g == nil {
+		g = &media.Gap{Stream: r.Stream, Span: media.Span{From: r.Wall, To: r.Wall}, Reason: q.reason()}
+		q.lost[r.Stream] = g
+	}
+	g.Span.From, g.Span.To = min(g.Span.From, r.Wall), max(g.Span.To, r.End())
+	q.dropped++
+	r.Buffer.Release()
+}
+
+// take moves the oldest items, up to batchBytes of them, into into[:0]; what was
+// lost since comes first, as gaps.
 func (q *queue) take(into []queued) []queued {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	into = into[:0]
+	for s, g := range q.lost {
+		into = append(into, queued{gap: g})
+		delete(q.lost, s)
+	}
 	n, bytes := 0, 0
 	for n < len(q.items) && (n == 0 || bytes+q.items[n].size <= batchBytes) {
 		bytes += q.items[n].size
@@ -85,8 +165,16 @@ func (q *queue) take(into []queued) []queued {
 	return into
 }
 
+// len is what waits.
 func (q *queue) len() (items, bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.items), q.bytes
+	return len(q.items) + len(q.lost), q.bytes
+}
+
+// losses is how many records were dropped since the start.
+func (q *queue) losses() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.dropped
 }

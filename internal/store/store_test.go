@@ -627,30 +627,89 @@ func groupsOf(t *testing.T, o Options) []pool.Group {
 	return groups
 }
 
-func TestQueueBounds(t *testing.T) {
-	q := newQueue(4)
-	big := queued{size: batchBytes / 2}
-	took := 0
-	for range 100 {
-		if q.offer(big) {
-			took++
+// When there is too much, the camera with the most of it loses its oldest GOPs,
+// whole, and they become gaps.
+func TestQueueDropsFairly(t *testing.T) {
+	q := newQueue(10, func() media.Reason { return media.ReasonDisk })
+	heavy, light := camera(1), camera(2)
+	offer := func(s *media.Stream, n, size int, sync bool) {
+		r := gop(s, 1, n, size)
+		if !sync {
+			r.Buffer.Samples[0].Flags = 0
+		}
+		if !q.offer(queued{record: r, size: size}) {
+			t.Fatal("refused")
 		}
 	}
-	// Two fill the next commit; four may wait by number, those two among them.
-	if took != 4 {
-		t.Errorf("%d records of half a commit were taken, want 4", took)
-	}
-	if !q.offer(queued{gap: &media.Gap{}}) {
-		t.Error("a gap was refused although only records are too many")
-	}
-	q = newQueue(4)
-	for range 1000 {
-		if !q.offer(queued{size: 100}) {
-			t.Fatal("a burst that fits into one commit was refused")
+	const size = batchBytes / 8
+	for n := range 12 { // GOPs of three records
+		offer(heavy, n, size, n%3 == 0)
+		if n%3 == 0 {
+			offer(light, n, 1000, true)
 		}
+	}
+	left := map[*media.Stream][]int{}
+	lost := map[*media.Stream]media.Gap{}
+	for batch := q.take(nil); len(batch) > 0; batch = q.take(nil) {
+		for _, it := range batch {
+			if it.gap != nil {
+				lost[it.gap.Stream] = *it.gap
+				continue
+			}
+			left[it.record.Stream] = append(left[it.record.Stream], int(it.record.Start/90000))
+		}
+	}
+	if got := fmt.Sprint(left[heavy], left[light]); got != "[6 7 8 9 10 11] [0 3 6 9]" {
+		t.Errorf("left: %s", got)
+	}
+	at := epoch + 1000*second
+	if g := lost[heavy]; g.Span != (media.Span{From: at, To: at + 6*second}) || g.Reason != media.ReasonDisk || len(lost) != 1 {
+		t.Errorf("lost: %+v", lost)
+	}
+	if n, bytes := q.len(); n != 0 || bytes != 0 || q.losses() != 6 {
+		t.Errorf("%d items, %d bytes, %d losses", n, bytes, q.losses())
+	}
+}
+
+// A GOP whose beginning was lost is lost to its end.
+func TestQueueDropsWholeGOPs(t *testing.T) {
+	q := newQueue(2, func() media.Reason { return media.ReasonOverload })
+	s := camera(1)
+	for n := range 8 {
+		r := gop(s, 1, n, batchBytes/2)
+		if n != 0 && n != 6 {
+			r.Buffer.Samples[0].Flags = 0
+		}
+		q.offer(queued{record: r, size: batchBytes / 2})
+	}
+	var got []string
+	for _, it := range q.take(nil) {
+		if it.gap != nil {
+			got = append(got, fmt.Sprint("gap of ", it.gap.Span.Duration()))
+		} else {
+			got = append(got, fmt.Sprint(int(it.record.Start/90000)))
+		}
+	}
+	if fmt.Sprint(got) != "[gap of 6s 6 7]" {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestQueueTakesBursts(t *testing.T) {
+	q := newQueue(4, func() media.Reason { return media.ReasonOverload })
+	for n := range 1000 {
+		q.offer(queued{record: gop(camera(1), 1, n, 100), size: 100})
 	}
 	if got := len(q.take(nil)); got != 1000 {
-		t.Errorf("took %d", got)
+		t.Errorf("took %d of a burst that fits into one commit", got)
+	}
+	for range maxQueuedGaps {
+		if !q.offer(queued{gap: &media.Gap{Stream: camera(1)}}) {
+			t.Fatal("a gap was refused")
+		}
+	}
+	if q.offer(queued{gap: &media.Gap{Stream: camera(1)}}) {
+		t.Error("gaps without end were taken")
 	}
 }
 

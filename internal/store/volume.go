@@ -193,7 +193,12 @@ func newVolume(o Options) *Volume {
 	if v.dir == nil {
 		v.dir = direct.New(o.Dir, o.Log)
 	}
-	v.queue = newQueue(o.QueueRecords)
+	v.queue = newQueue(o.QueueRecords, func() media.Reason {
+		if v.counters.down.Load() || v.counters.stalled.Load() {
+			return media.ReasonDisk
+		}
+		return media.ReasonOverload
+	})
 	return v
 }
 
@@ -215,7 +220,8 @@ func (v *Volume) Run(ctx context.Context) error {
 }
 
 // Offer hands a record to the writer and never blocks. It owns r.Buffer from
-// here on in any case. False: the writer is too far behind, the record was
+// here on in any case. When the writer is too far behind, older records make room
+// (see queue) and become a gap. False: the record can never be written; it was
 // dropped and counted.
 func (v *Volume) Offer(r media.Record) bool {
 	if len(r.Buffer.Data) > media.MaxSampleBytes || len(r.Buffer.Samples) > pool.MaxSamples {
@@ -224,12 +230,7 @@ func (v *Volume) Offer(r media.Record) bool {
 		r.Buffer.Release()
 		return false
 	}
-	if ok := v.queue.offer(queued{record: r, size: len(r.Buffer.Data)}); !ok {
-		v.counters.refused.Add(1)
-		r.Buffer.Release()
-		return false
-	}
-	return true
+	return v.queue.offer(queued{record: r, size: len(r.Buffer.Data)})
 }
 
 // OfferGap hands the writer what is known of a gap. False: dropped.

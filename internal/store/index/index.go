@@ -125,7 +125,8 @@ func (b *Builder) samples(e *pool.Entry, t *media.Track) {
 	if !fresh {
 		p := &b.p.Parts[i]
 		due := e.StartsSync() && time.Duration(e.Wall-p.Span.From) >= b.segment
-		fresh = due && (video || !p.video)
+		hole := e.StartsSync() && time.Duration(e.Wall-p.Span.To) >= holeInsideRun
+		fresh = (due || hole) && (video || !p.video)
 	}
 	if fresh {
 		b.open[e.Stream] = len(b.p.Parts)
