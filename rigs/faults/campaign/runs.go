@@ -17,7 +17,7 @@ type trial struct {
 	rig    []string // arguments of faults, without the number of states
 	write  []string // flags of the writer
 	verify []string // flags of the verifier
-	again  int      // crash, recover, crash again: each round begins with a state that the one before left
+	again  int      // crash, recover, crash again: each round begins with a state of the one before
 }
 
 var (
@@ -33,7 +33,7 @@ var trials = []trial{
 	{name: "cut weak", rig: []string{"cut", "-meta", "weak"}, verify: strict},
 	{name: "cut faulty", rig: append([]string{"cut"}, sick...)},
 	{name: "cut half lost", rig: append([]string{"cut"}, halved...)},
-	{name: "cut again ×3", rig: []string{"cut"}, verify: strict, again: 3},
+	{name: "cut again ×20", rig: []string{"cut"}, write: []string{"-write", "3", "-opens", "1"}, verify: strict, again: 20},
 	{name: "ext4, first pass", rig: []string{"blkcut", "-fs", "ext4"}, write: onePass, verify: strict},
 	{name: "ext4, later passes", rig: []string{"blkcut", "-fs", "ext4"}, verify: strict},
 	{name: "xfs, first pass", rig: []string{"blkcut", "-fs", "xfs"}, write: onePass, verify: strict},

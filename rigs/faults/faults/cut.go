@@ -21,7 +21,7 @@ func cmdCut(a []string) {
 	sector := fl.Int64("sector", 512, "torn-write unit")
 	tmp := fl.String("tmp", "/dev/shm", "scratch directory")
 	initial := fl.String("init", "", "copy this directory in as the starting state")
-	save := fl.String("save", "", "leave the last state here, as its verifier left it: the -init of another run")
+	save := fl.String("save", "", "leave the last state here, as the cut left it: the -init of another run")
 	keep := fl.String("keep", "", "keep failing states here")
 	jobs := fl.Int("j", 1, "states verified at a time")
 	limit := fl.Duration("limit", time.Minute, "writer time limit")
@@ -75,13 +75,13 @@ func cmdCut(a []string) {
 			for i := range next {
 				os.RemoveAll(dir)
 				os.Mkdir(dir, 0o755)
-				strategy := strategies[i%len(strategies)]
+				strategy := strategies[(i+int(*seed))%len(strategies)]
 				rng := rand.New(rand.NewSource(*seed<<32 + int64(i)))
 				acks, what := buildState(before, ops, points[i], strategy, *meta, *sector, rng, dir)
-				t.verify(fill(verifier, dir), dir, dir+".acked", acks, i, what, strategy)
 				if *save != "" && i == len(points)-1 {
 					copyTree(dir, *save)
 				}
+				t.verify(fill(verifier, dir), dir, dir+".acked", acks, i, what, strategy)
 			}
 		})
 	}
