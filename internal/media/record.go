@@ -149,6 +149,7 @@ type Segment struct {
 	Bytes   int64 // payload of all tracks
 	Samples int64 // of the video track (of the audio track where there is no video)
 	Codec   Codec
+	Volume  int    // of the archive
 	Pool    uint32 // where it begins
 }
 

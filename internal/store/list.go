@@ -1,9 +1,7 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"nvr/internal/media"
@@ -26,44 +24,7 @@ type Listing struct {
 
 // List returns the segments and the gaps that overlap q.Span, whole.
 func (v *Volume) List(ctx context.Context, q Query) (Listing, error) {
-	if q.Span == (media.Span{}) {
-		q.Span = media.Always
-	}
-	snapshot := v.index.Load()
-	streams := v.Streams()
-	slices.SortFunc(streams, func(a, b *media.Stream) int {
-		return cmp.Or(cmp.Compare(a.Camera.ID, b.Camera.ID), cmp.Compare(a.Name, b.Name))
-	})
-	var l Listing
-	for _, s := range streams {
-		if err := ctx.Err(); err != nil {
-			return l, err
-		}
-		if q.Camera != "" && s.Camera.ID != q.Camera {
-			continue
-		}
-		parts := snapshot.Segments(s.ID(), v.o.SegmentDuration)
-		for i := range parts {
-			if p := &parts[i]; p.Span.Overlaps(q.Span) {
-				seg := media.Segment{Stream: s, Run: p.Run, Span: p.Span, Bytes: p.Bytes, Samples: p.Samples, Pool: p.Pool}
-				if t := v.names.Track(p.Params); t != nil {
-					seg.Codec = t.Codec
-				}
-				l.Segments = append(l.Segments, seg)
-			}
-		}
-		for _, g := range snapshot.Gaps(s.ID(), parts) {
-			span := g.Span
-			if span.To == 0 {
-				span.To = media.Always.To
-			}
-			if span.Overlaps(q.Span) {
-				g.Stream = s
-				l.Gaps = append(l.Gaps, g)
-			}
-		}
-	}
-	return l, nil
+	return mergedList(ctx, []view{v.view(0)}, q, nil)
 }
 
 // Status is what a volume says of itself.
@@ -101,6 +62,7 @@ type StreamStatus struct {
 	Name    string      `json:"name"`
 	Stream  string      `json:"stream"`
 	Codec   media.Codec `json:"codec"`
+	Volume  int         `json:"-"` // that has the newest footage
 	Oldest  int64       `json:"-"` // ns UTC
 	Newest  int64       `json:"-"`
 	Depth   float64     `json:"depth_secs"`
@@ -130,29 +92,18 @@ func (v *Volume) Status() Status {
 		}
 	}
 	total := 0.0
-	for _, stream := range v.Streams() {
-		parts := snapshot.Segments(stream.ID(), v.o.SegmentDuration)
-		if len(parts) == 0 {
-			continue
-		}
-		st := streamStatus(stream, parts)
-		if t := v.names.Track(parts[len(parts)-1].Params); t != nil {
-			st.Codec = t.Codec
-		}
+	s.Streams = streamStatuses([]view{{0, v, snapshot}}, nil)
+	for _, st := range s.Streams {
 		if s.Oldest == 0 || st.Oldest < s.Oldest {
 			s.Oldest = st.Oldest
 		}
 		s.Newest = max(s.Newest, st.Newest)
-		s.Streams = append(s.Streams, st)
 	}
 	for _, st := range s.Streams {
 		if s.Newest-st.Newest < int64(rateWindow) { // still being recorded
 			total += st.Rate
 		}
 	}
-	slices.SortFunc(s.Streams, func(a, b StreamStatus) int {
-		return cmp.Or(cmp.Compare(a.Camera, b.Camera), cmp.Compare(a.Stream, b.Stream))
-	})
 	s.Rate = total
 	s.Depth = time.Duration(s.Newest - s.Oldest).Seconds()
 	if total > 0 {

@@ -16,27 +16,7 @@ import (
 const cacheBytes = 8 << 20
 
 // Streams lists every stream that has footage, or a gap on record.
-func (v *Volume) Streams() []*media.Stream {
-	seen := map[media.StreamID]bool{}
-	var list []*media.Stream
-	add := func(id media.StreamID) {
-		if !seen[id] {
-			seen[id] = true
-			if s := v.names.stream(id); s != nil {
-				list = append(list, s)
-			}
-		}
-	}
-	for _, p := range v.index.Load() {
-		for i := range p.Parts {
-			add(p.Parts[i].Stream)
-		}
-		for i := range p.Gaps {
-			add(p.Gaps[i].Stream)
-		}
-	}
-	return list
-}
+func (v *Volume) Streams() []*media.Stream { return mergedStreams([]view{v.view(0)}) }
 
 // Entries yields the records of a stream that overlap span in the order in
 // which they were written, all tracks. It begins, when there is one, with the
@@ -45,95 +25,8 @@ func (v *Volume) Streams() []*media.Stream {
 // (see Status.Indexed) is not found.
 func (v *Volume) Entries(ctx context.Context, id media.StreamID, span media.Span) iter.Seq2[*media.Entry, error] {
 	return func(yield func(*media.Entry, error) bool) {
-		snapshot := v.index.Load()
-		first, last := reach(snapshot, id, span)
-		bases := runBases(snapshot[first:last], id)
-		l := leadIn{span: span, yield: yield}
-		for _, p := range snapshot[first:last] {
-			if !holds(p, id) {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				yield(nil, err)
-				return
-			}
-			groups, err := v.directory(p)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for i := range groups {
-				g := &groups[i]
-				if g.First >= span.To {
-					continue
-				}
-				err := g.Entries(func(e *pool.Entry) bool {
-					if e.Kind != pool.KindSamples || e.Stream != id {
-						return true
-					}
-					t := v.names.Track(e.Params)
-					if t == nil {
-						return true // its description is damaged, and nowhere else
-					}
-					if base, ok := bases[e.Run]; ok {
-						if offset := e.Start.Duration(t.ClockRate); index.Provisional(offset) {
-							late := e.Wall - (base + int64(offset))
-							e.Wall, e.WallEnd = e.Wall-late, e.WallEnd-late
-						}
-					}
-					return l.add(t, e, func() (*media.Entry, error) { return v.entry(g, e, t) })
-				})
-				if err != nil && !yield(nil, err) || l.stopped {
-					return
-				}
-			}
-		}
+		mergedEntries(ctx, []view{v.view(0)}, id, span)(yield)
 	}
-}
-
-// reach is the range of pools that can hold what Entries must yield: those
-// whose parts overlap span, and before them those with which the first of them
-// began its run's sync sample.
-func reach(s index.Snapshot, id media.StreamID, span media.Span) (first, last int) {
-	first = -1
-	for i, p := range s {
-		for k := range p.Parts {
-			if part := &p.Parts[k]; part.Stream == id && part.Span.Overlaps(span) {
-				if first < 0 {
-					first = i
-				}
-				last = i + 1
-			}
-		}
-	}
-	if first < 0 {
-		return 0, 0
-	}
-	for ; first > 0; first-- {
-		part := firstPart(s[first], id)
-		if part == nil || part.Sync && part.Span.From <= span.From || !holdsRun(s[first-1], id, part.Run) {
-			break
-		}
-	}
-	return first, last
-}
-
-// runBases is when the runs of a stream really began, where that is known better
-// than by their first records.
-func runBases(s index.Snapshot, id media.StreamID) map[media.RunID]int64 {
-	bases := map[media.RunID]int64{}
-	for _, p := range s {
-		for k := range p.Parts {
-			if part := &p.Parts[k]; part.Stream == id {
-				if base, ok := part.Base(); ok {
-					if known, ok := bases[part.Run]; !ok || base < known {
-						bases[part.Run] = base
-					}
-				}
-			}
-		}
-	}
-	return bases
 }
 
 func firstPart(p *index.Pool, id media.StreamID) *index.Part {
@@ -146,15 +39,6 @@ func firstPart(p *index.Pool, id media.StreamID) *index.Part {
 }
 
 func holds(p *index.Pool, id media.StreamID) bool { return firstPart(p, id) != nil }
-
-func holdsRun(p *index.Pool, id media.StreamID, run media.RunID) bool {
-	for k := range p.Parts {
-		if p.Parts[k].Stream == id && p.Parts[k].Run == run {
-			return true
-		}
-	}
-	return false
-}
 
 // leadIn holds back entries from the newest sync sample on until one reaches
 // into the span, passes over duplicates (a batch that was written again after

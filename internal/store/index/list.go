@@ -37,7 +37,7 @@ func (s Snapshot) Segments(id media.StreamID, length time.Duration) []Part {
 }
 
 func continues(a, b *Part, length time.Duration) bool {
-	return a.Run == b.Run && (!b.Sync || time.Duration(b.Span.From-a.Span.From) < length)
+	return a.Run == b.Run && (!b.Sync || time.Duration(b.Span.From-a.Span.From) < length) && time.Duration(b.Span.From-a.Span.To) < holeInsideRun
 }
 
 func join(a, b *Part) {
@@ -50,10 +50,9 @@ func join(a, b *Part) {
 	}
 }
 
-// Gaps lists the spans without samples between a stream's segments, and behind
-// them when a gap is open still (its To is 0), each with the reason on record;
-// where there is none, nobody was recording.
-func (s Snapshot) Gaps(id media.StreamID, segments []Part) []media.Gap {
+// KnownGaps lists what is on record of a stream's gaps, in the order in which it
+// was told.
+func (s Snapshot) KnownGaps(id media.StreamID) []media.Gap {
 	var known []media.Gap
 	for _, p := range s {
 		for _, g := range p.Gaps {
@@ -62,20 +61,31 @@ func (s Snapshot) Gaps(id media.StreamID, segments []Part) []media.Gap {
 			}
 		}
 	}
+	return known
+}
+
+// Gaps lists the spans without samples between a stream's segments, and behind
+// them when a gap is open still (its To is 0), each with the reason on record;
+// where there is none, nobody was recording. Segments of one run may overlap:
+// those of two volumes.
+func Gaps(known []media.Gap, segments []Part) []media.Gap {
 	var gaps []media.Gap
-	for i := 1; i < len(segments); i++ {
-		a, b := &segments[i-1], &segments[i]
+	end := int64(0)
+	for i := range segments {
+		s := &segments[i]
 		least := holeBetweenRuns
-		if a.Run == b.Run {
+		sameRun := i > 0 && segments[i-1].Run == s.Run
+		if sameRun {
 			least = holeInsideRun
 		}
-		if hole := (media.Span{From: a.Span.To, To: b.Span.From}); hole.Duration() >= least {
+		if hole := (media.Span{From: end, To: s.Span.From}); i > 0 && hole.Duration() >= least {
 			gaps = append(gaps, explain(hole, known)...)
 		}
-	}
-	end := int64(0)
-	if n := len(segments); n > 0 {
-		end = segments[n-1].Span.To
+		if sameRun {
+			end = max(end, s.Span.To)
+		} else {
+			end = s.Span.To
+		}
 	}
 	// What is on record behind the last segment: closed gaps, then an open one.
 	if n := len(known); n > 0 {
