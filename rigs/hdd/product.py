@@ -83,9 +83,11 @@ class Run:
 
     def product(self):
         a = self.a
-        self.config = os.path.join(self.disk.mnt, 'nvr.toml')
+        # The ring is at the root of the file system: ext4 puts other directories of the first level anywhere on the disk,
+        # and the figures would depend on where.
+        self.config = os.path.join(self.disk.dir, 'nvr.toml')
         with open(self.config, 'w') as f:
-            f.write('[storage]\nbase_path = "ring"\nchunk_size_mb = %d\nmax_pools = %d\n' % (a.pool_mb, a.pools))
+            f.write('[storage]\nbase_path = "mnt"\nchunk_size_mb = %d\nmax_pools = %d\n' % (a.pool_mb, a.pools))
             for n, url in enumerate(self.urls):
                 f.write('[[cameras]]\nid = "cam%d"\nurl = "%s"\n' % (n + 1, url))
         with open(os.path.join(self.disk.dir, 'record.log'), 'w') as log:
@@ -94,11 +96,10 @@ class Run:
         time.sleep(3)
         self.measure('first pass', lambda: time.sleep(a.secs))
         at = self.status()['volume']
-        if a.debug: print(at)
-        if at['generation'] != 1:
+        if at['generation'] > a.pools:
             raise SystemExit('the ring wrapped during its first pass: make it larger (--pools)')
         print('waiting for the ring to wrap …', flush=True)
-        self.wait_for('the second pass', lambda s: s['volume']['generation'] >= 2 and s['volume']['active_pool'] >= 1, 300)
+        self.wait_for('the second pass', lambda s: s['volume']['generation'] > a.pools + 1, 300)
         self.measure('later pass', lambda: time.sleep(a.secs))
         self.measure('later pass, 4 readers', self.readers)
         s = self.status()
@@ -211,10 +212,10 @@ def main():
     ap.add_argument('--mbps', type=float, default=4)
     ap.add_argument('--pool-mb', type=int, default=512)
     ap.add_argument('--pools', type=int, default=6, help='of the ring: its first pass must be longer than --secs')
+    ap.add_argument('--fill', type=float, default=0, help='per cent of the disk that is taken before the ring is made')
     ap.add_argument('--skip', default='', help='percam,ffmpeg')
     ap.add_argument('--out', help='file for the table')
     ap.add_argument('--keep', help='directory for the traces')
-    ap.add_argument('--debug', action='store_true')
     a = ap.parse_args()
     if os.geteuid() != 0:
         raise SystemExit('root is needed: loop devices, mounts, tracefs')
@@ -231,6 +232,8 @@ def main():
             run.urls = [simulator.stdout.readline().strip() for _ in range(a.cameras)]
             if not all(run.urls):
                 raise SystemExit('the simulator does not start: is port %d taken?' % PORT)
+            if a.fill:
+                sparse.run('fallocate', '-l', str(int(sparse.size(a.size) * a.fill / 100)), os.path.join(disk.mnt, 'fill'))
             run.product()
             if 'percam' not in a.skip:
                 run.file_per_camera()
@@ -242,8 +245,8 @@ def main():
                     name, 100 * s['at'][0], 100 * s['at'][1], s['near_busy_pct'], s['read'] / s['wall'] / 1e6), flush=True)
     text, missed = table(a, results)
     version = subprocess.run([a.nvr, 'version'], capture_output=True, text=True).stdout.strip()
-    text = '%s, %s, Linux %s, %d CPUs; %d cameras × %g Mbit/s, %s disk, ring %d × %d MiB, %d s each\n\n%s' % (
-        began.strftime('%Y-%m-%d %H:%M UTC'), version, os.uname().release, os.cpu_count(), a.cameras, a.mbps, a.size, a.pools, a.pool_mb, a.secs, text)
+    text = '%s, %s, Linux %s, %d CPUs; %d cameras × %g Mbit/s, %s disk%s, ring %d × %d MiB, %d s each\n\n%s' % (
+        began.strftime('%Y-%m-%d %H:%M UTC'), version, os.uname().release, os.cpu_count(), a.cameras, a.mbps, a.size, ' filled to %g %% before' % a.fill if a.fill else '', a.pools, a.pool_mb, a.secs, text)
     print('\n' + text)
     if a.out:
         with open(a.out, 'w') as f:

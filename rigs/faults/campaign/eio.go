@@ -8,7 +8,7 @@ import (
 // eio lets the n-th block write fail, the file system's own among them, and cuts
 // the power afterwards.
 func (o *options) eio() error {
-	const states = 6
+	const states = 4
 	type result struct {
 		fs string
 		n  int
@@ -23,7 +23,7 @@ func (o *options) eio() error {
 	var failed error
 	inParallel(len(list), o.jobs, func(i int) {
 		r := &list[i]
-		t := trial{name: fmt.Sprintf("%s, EIO at write %d", r.fs, r.n), write: []string{"-write", "12", "-opens", "2"},
+		t := trial{name: fmt.Sprintf("%s, EIO at write %d", r.fs, r.n), write: []string{"-write", "12", "-opens", "2"}, verify: []string{"-rounds", "1"},
 			rig: []string{"blkcut", "-fs", r.fs, "-rule", fmt.Sprintf("write err=EIO after=%d count=1", r.n-1)}}
 		r.x = t.run(o, "crashtest", states, o.seed+r.n)
 	}, func(i int) {

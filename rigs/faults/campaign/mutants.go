@@ -38,14 +38,17 @@ var mutants = []mutant{
 		{"internal/store/ring/ring.go", "if err := f.Sync(); err != nil {\n\t\treturn err\n\t}\n\tr.mu.Lock()\n\tr.supers[n] = s\n",
 			"if s.State == pool.Active {\n\t} else if err := f.Sync(); err != nil {\n\t\treturn err\n\t}\n\tr.mu.Lock()\n\tr.supers[n] = s\n"}}},
 	{"inplace", "go on elsewhere and under a new open_id after a start", []edit{
-		{"internal/store/recover.go", "\tw.off = (end + skipBytes - 1) / skipBytes * skipBytes\n",
-			"\tw.off = pool.FirstGroup\n\tif n := len(groups); end > 0 && n > 0 {\n\t\tw.off = groups[n-1].Offset + int64(groups[n-1].TotalLen)\n\t}\n"},
+		{"internal/store/recover.go", "\tw.off = (tail.end + skipBytes - 1) / skipBytes * skipBytes\n",
+			"\tw.off = pool.FirstGroup\n\tif n := len(groups); n > 0 {\n\t\tw.off = groups[n-1].Offset + int64(groups[n-1].TotalLen)\n\t}\n"},
 		{"internal/store/recover.go", "\tw.open++\n\tw.seq += openJump\n", ""}}},
 	{"samerun", "a new open_id and a jump of group_seq after a start", []edit{
 		{"internal/store/recover.go", "\tw.open++\n\tw.seq += openJump\n", ""}}},
 	{"intotorn", "write behind torn groups, not into them", []edit{
-		{"internal/store/recover.go", "\tw.off = (end + skipBytes - 1) / skipBytes * skipBytes\n",
-			"\tw.off = pool.FirstGroup\n\tif n := len(groups); end > 0 && n > 0 {\n\t\tw.off = (groups[n-1].Offset + int64(groups[n-1].TotalLen) + skipBytes - 1) / skipBytes * skipBytes\n\t}\n"}}},
+		{"internal/store/recover.go", "\tw.off = (tail.end + skipBytes - 1) / skipBytes * skipBytes\n",
+			"\tw.off = pool.FirstGroup\n\tif n := len(groups); n > 0 {\n\t\tw.off = (groups[n-1].Offset + int64(groups[n-1].TotalLen) + skipBytes - 1) / skipBytes * skipBytes\n\t}\n"}}},
+	{"samesequence", "a start's group_seq is above torn groups' too", []edit{
+		{"internal/store/recover.go", "\tw.open, w.seq = max(w.open, tail.open), max(w.seq, tail.seq)\n",
+			"\tfor _, g := range groups {\n\t\tw.open, w.seq = max(w.open, g.OpenID), max(w.seq, g.Seq)\n\t}\n"}}},
 	{"anyfooter", "a footer counts in a sealed pool only", []edit{
 		{"internal/store/recover.go", "if v.ring.Super(n).State == pool.Sealed {", "if v.ring.Super(n).State != pool.Free {"}}},
 	{"failedcount", "groups that failed and were written again do not count", []edit{

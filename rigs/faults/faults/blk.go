@@ -192,6 +192,16 @@ func mkfs(fsname, dev string) {
 	}
 }
 
+// repair is the file system's own tool, on a file system that does not mount.
+func repair(fsname, dev string) {
+	switch fsname {
+	case "ext4":
+		sh(true, "e2fsck", "-fy", dev)
+	case "xfs":
+		sh(true, "xfs_repair", "-L", dev)
+	}
+}
+
 // cmdBlk: a block device with faults, standing until a signal: prints the loop device.
 func cmdBlk(a []string) {
 	fl := flag.NewFlagSet("blk", flag.ExitOnError)

@@ -102,6 +102,7 @@ func cmdBlkCut(a []string) {
 	sort.Ints(pts)
 	base, done := p0, 0 // base = everything before the last completed flush
 	t := newTally(*keep)
+	repaired := 0
 	var acks []string
 	ai := 0
 	for i, k := range pts {
@@ -168,7 +169,13 @@ func cmdBlkCut(a []string) {
 		d.mu.Unlock()
 		what := fmt.Sprintf("crash after block op %d/%d, strategy %s, %d writes since flush of which %d kept, %d acks", k, len(log), st, len(pend), kept, len(acks))
 		dev = attach(img)
-		if err := mount(dev); err != nil {
+		err := mount(dev)
+		if err != nil { // what a person would do; what is on it then is the program's matter again
+			repair(*fsn, dev)
+			repaired++
+			err = mount(dev)
+		}
+		if err != nil {
 			t.count(st, what+": mount: "+err.Error())
 		} else {
 			t.verify(fill(v, mnt), mnt, filepath.Join(t0, "acked"), acks, i, what, st)
@@ -180,6 +187,9 @@ func cmdBlkCut(a []string) {
 			}
 		}
 		detach(dev)
+	}
+	if repaired > 0 {
+		fmt.Printf("%d file systems could not be mounted and were repaired first\n", repaired)
 	}
 	t.report("blkcut("+*fsn+")", cnt["ack"])
 }
