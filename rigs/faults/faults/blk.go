@@ -4,11 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -171,13 +173,28 @@ func parseSize(s string) int64 {
 	return n
 }
 
-// attach puts a loop device on the image, detach takes it away.
+// attach puts a loop device on the image.
 func attach(image string) string {
-	dev, _ := sh(false, "losetup", "-f", "--show", image)
-	return dev
+	for try := 0; ; try++ {
+		dev, err := sh(try < 20, "losetup", "-f", "--show", image)
+		if err == nil && attached(dev, image) {
+			return dev
+		}
+		time.Sleep(50 * time.Millisecond) // somebody else took the device that was free
+	}
 }
 
-func detach(dev string) { sh(true, "losetup", "-d", dev) }
+// detach takes it away, unless it is somebody else's by now.
+func detach(dev, image string) {
+	if attached(dev, image) {
+		sh(true, "losetup", "-d", dev)
+	}
+}
+
+func attached(dev, image string) bool {
+	file, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(dev), "loop/backing_file"))
+	return err == nil && strings.TrimSpace(string(file)) == image
+}
 
 func mkfs(fsname, dev string) {
 	switch fsname {
@@ -219,8 +236,12 @@ func cmdBlk(a []string) {
 	d := &disk{size: parseSize(*size), p: pages{}, r: NewRules(*seed, nil)}
 	s := mountFiles(*dir, map[string]fs.InodeEmbedder{"disk": d})
 	atExit(func() { umount(s, *dir) })
-	dev := attach(filepath.Join(*dir, "disk"))
-	atExit(func() { detach(dev) })
+	image, err := filepath.Abs(filepath.Join(*dir, "disk"))
+	if err != nil {
+		die("%v", err)
+	}
+	dev := attach(image)
+	atExit(func() { detach(dev, image) })
 	if *fsn != "" {
 		mkfs(*fsn, dev)
 		margs := []string{"mount", dev, *mnt}

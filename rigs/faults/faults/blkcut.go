@@ -66,7 +66,7 @@ func cmdBlkCut(a []string) {
 		return nil
 	}
 	dev := attach(img)
-	atExit(func() { detach(dev) })
+	atExit(func() { detach(dev, img) })
 	mkfs(*fsn, dev)
 	atExit(func() { syscall.Unmount(mnt, syscall.MNT_DETACH) })
 	if err := mount(dev); err != nil {
@@ -89,7 +89,7 @@ func cmdBlkCut(a []string) {
 	d.r.rs = nil
 	d.r.mu.Unlock()
 	sh(true, "umount", mnt)
-	detach(dev)
+	detach(dev, img)
 	cnt := map[string]int{}
 	var bytes int64
 	for _, r := range log {
@@ -186,7 +186,7 @@ func cmdBlkCut(a []string) {
 				time.Sleep(20 * time.Millisecond)
 			}
 		}
-		detach(dev)
+		detach(dev, img)
 	}
 	if repaired > 0 {
 		fmt.Printf("%d file systems could not be mounted and were repaired first\n", repaired)

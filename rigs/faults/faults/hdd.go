@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// hddSim: minimal live service-time model (the offline model is ../../hdd/hddmodel.py).
+// hddSim: minimal live service-time model (the offline model is rigs/hdd).
 type hddSim struct {
 	mu    sync.Mutex
 	scale float64
