@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"nvr/internal/store/index"
@@ -30,7 +31,7 @@ func (w *writer) recover() error {
 	}
 	newest := used[len(used)-1]
 	w.head = int(newest.Pool)
-	groups, tail, err := w.v.headGroups(w.head)
+	groups, tail, err := w.v.recoverHead(w.head)
 	if err != nil {
 		return err
 	}
@@ -88,15 +89,42 @@ func (v *Volume) headGroups(n int) (count []pool.Group, last tail, err error) {
 	if err != nil {
 		return nil, last, err
 	}
-	last.end = pool.FirstGroup
+	groups, err := v.walk(n, f, pool.FirstGroup, v.ring.Size)
+	if err != nil {
+		return nil, last, err
+	}
+	count, err = v.counting(n, groups)
+	return count, tailOf(groups), err
+}
+
+// walk finds the groups of pool n, which r reads, between two offsets.
+func (v *Volume) walk(n int, r io.ReaderAt, from, to int64) ([]pool.Group, error) {
 	var groups []pool.Group
-	err = pool.Scan(f, v.ring.Identity(n), pool.FirstGroup, v.ring.Size, maxHole, func(g pool.Group) bool {
+	err := pool.Scan(r, v.ring.Identity(n), from, to, maxHole, func(g pool.Group) bool {
 		groups = append(groups, g)
-		last = tail{g.Offset + int64(g.TotalLen), g.Seq, g.OpenID}
 		return true
 	})
 	if err != nil {
-		return nil, last, fmt.Errorf("pool %03d: %w", n, err)
+		return nil, fmt.Errorf("pool %03d: %w", n, err)
+	}
+	return groups, nil
+}
+
+func tailOf(groups []pool.Group) tail {
+	if len(groups) == 0 {
+		return tail{end: pool.FirstGroup}
+	}
+	g := &groups[len(groups)-1]
+	return tail{g.Offset + int64(g.TotalLen), g.Seq, g.OpenID}
+}
+
+// counting keeps of the groups that were found those that count. What a group
+// needs to be proven stands behind it, so groups may begin anywhere in the pool
+// and must reach to its last.
+func (v *Volume) counting(n int, groups []pool.Group) ([]pool.Group, error) {
+	f, err := v.ring.File(n)
+	if err != nil {
+		return nil, err
 	}
 	proof := map[uint32]uint64{}
 	for i := range groups {
@@ -104,7 +132,7 @@ func (v *Volume) headGroups(n int) (count []pool.Group, last tail, err error) {
 	}
 	failed := failedGroups(groups, v.ring.Voided(n))
 	var buf []byte
-	kept := groups[:0]
+	var kept []pool.Group
 	for i, g := range groups {
 		if failed[i] {
 			continue
@@ -121,7 +149,7 @@ func (v *Volume) headGroups(n int) (count []pool.Group, last tail, err error) {
 		}
 		kept = append(kept, g)
 	}
-	return kept, last, nil
+	return kept, nil
 }
 
 // failedGroups says which groups belong to a commit that failed and was written

@@ -85,13 +85,15 @@ type Volume struct {
 	cache  directoryCache
 	queue  *queue
 	writer *writer // nil when the volume was opened for reading
+	early  *early  // nil when the writer began with all of its pool
 	unlock func()
 
 	indexMu sync.Mutex // one Put or Drop at a time; readers take no part
 
-	indexed  atomic.Bool // every pool is in the index
-	began    time.Time
-	counters counters
+	indexed     atomic.Bool // every pool is in the index
+	earlyMissed atomic.Bool // the writer went on before early was read
+	began       time.Time
+	counters    counters
 }
 
 // counters are what Status tells of the writer.
@@ -211,7 +213,11 @@ func (v *Volume) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	background.Go(func() {
-		if err := v.indexAll(ctx); err != nil && ctx.Err() == nil {
+		err := errors.Join(v.readEarly(ctx), v.indexAll(ctx))
+		if v.earlyMissed.Load() {
+			err = errors.Join(err, v.indexPool(int(v.early.id.Pool)))
+		}
+		if err != nil && ctx.Err() == nil {
 			v.o.Log.Error("older footage could not be indexed", "error", err)
 		}
 	})

@@ -68,6 +68,8 @@ type writer struct {
 
 	giveUp time.Time // when ctx has ended: until when commits are tried
 
+	earlyTaken bool // the beginning of the pool that was gone on with is known
+
 	at, done int // of the batch: being added; durable already (a seal in its middle)
 }
 
@@ -110,6 +112,7 @@ func (w *writer) run(ctx context.Context) error {
 		case <-w.v.queue.full:
 		case <-ctx.Done():
 		}
+		w.takeEarly()
 		for {
 			batch = w.v.queue.take(batch)
 			if len(batch) == 0 {
@@ -396,6 +399,9 @@ func (w *writer) nextPool() error {
 	if err != nil {
 		return err
 	}
+	if w.takeEarly(); !w.whole() {
+		w.v.earlyMissed.Store(true) // the pool is full before all of it was read: it is indexed once more
+	}
 	w.highest++
 	if err := w.v.ring.Activate(n, w.highest, w.open, w.seq+1, w.durable, w.block); err != nil {
 		return &activationError{n, err}
@@ -439,7 +445,7 @@ func (w *writer) choose() (int, error) {
 // failed is left as it is: its groups are found by walking. So is one that a
 // start found sealed.
 func (w *writer) seal() error {
-	if w.failed > 0 || w.pool == nil || w.v.ring.Super(w.head).State == pool.Sealed {
+	if w.failed > 0 || w.pool == nil || !w.whole() || w.v.ring.Super(w.head).State == pool.Sealed {
 		return w.sync()
 	}
 	groups := append(w.pool.Pool().Directory, w.pending...)
