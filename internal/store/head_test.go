@@ -113,7 +113,7 @@ func TestGoOnInALargePool(t *testing.T) {
 func TestReadsOfAStart(t *testing.T) {
 	m := memdisk.New("memory")
 	o := testOptions("")
-	o.Disk, o.PoolBytes, o.Pools = m, 512*mib, 70
+	o.Disk, o.PoolBytes, o.Pools = m, 64*mib, 70
 	s := camera(1)
 	r := record(t, o)
 	for n := range 300 {
