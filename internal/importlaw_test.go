@@ -63,8 +63,11 @@ const law = `
 	# The file that people write. Only the door reads it.
 	config
 
+	# Looking at the machine before it disappoints.
+	doctor < disk
+
 	# The door.
-	cmd/nvr < config, control, ingest, play, simulate, store
+	cmd/nvr < config, control, doctor, ingest, play, simulate, store
 `
 
 // testLaw is what tests may know besides what their package may: any package
@@ -74,7 +77,8 @@ const testLaw = `
 `
 
 // modules have one room each: a library that is to be replaced is looked for in
-// one place. x/sys is the kernel's door and has one for files, one for sockets.
+// one place. x/sys is the kernel's door and has one for files, one for sockets, one
+// for looking around.
 const modules = `
 	github.com/alecthomas/kong           < cmd/nvr
 	github.com/bluenviron/mediacommon/v2 < codec
@@ -82,7 +86,7 @@ const modules = `
 	github.com/lmittmann/tint            < cmd/nvr
 	github.com/pelletier/go-toml/v2      < config
 	github.com/schollz/progressbar/v3    < cmd/nvr
-	golang.org/x/sys                     < disk, ingest/rtsp
+	golang.org/x/sys                     < disk, doctor, ingest/rtsp
 	golang.org/x/term                    < cmd/nvr
 `
 

@@ -32,6 +32,7 @@ type cli struct {
 	Dump        dumpCmd        `cmd:"" help:"Print what is in a pool file."`
 	Plan        planCmd        `cmd:"" help:"Work out how long a ring lasts."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration; start nothing."`
+	Doctor      doctorCmd      `cmd:"" help:"Look at the machine and the disks before they disappoint."`
 	Simulate    simulateCmd    `cmd:"" help:"Serve synthetic RTSP cameras on this machine."`
 	Demo        demoCmd        `cmd:"" hidden:"" help:"Record simulated cameras into a small ring and show it."`
 	ShowVersion versionCmd     `cmd:"" name:"version" help:"Print the version."`
