@@ -192,8 +192,10 @@ func TestKill(t *testing.T) {
 		after := s.list(t, "")
 		sameFootage(t, before, after)
 		before = s.list(t, "")
+		killed := time.Now()
 		r.cmd.Process.Kill()
 		r.wait()
+		t.Logf("kill %d: the newest footage that was written ends %v before it", i, killed.Sub(newest(s.list(t, "cam1"))).Round(time.Millisecond))
 	}
 	l := s.list(t, "")
 	sameFootage(t, before, l)
