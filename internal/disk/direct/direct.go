@@ -152,23 +152,42 @@ func (d *Dir) Replace(name string, data []byte) error {
 	return d.Sync()
 }
 
-// Sync makes the directory's entries durable, and its own entry in its parent.
+// Sync makes the directory's entries durable, and the names on the way to it,
+// up to where its file system is mounted: some may have been made just now.
 func (d *Dir) Sync() error {
-	for _, p := range []string{d.path, filepath.Dir(d.path)} {
-		f, err := os.Open(p)
-		if errors.Is(err, fs.ErrPermission) && p != d.path {
-			continue // not ours to sync; it was there before us
+	path, err := filepath.Abs(d.path)
+	if err != nil {
+		return err
+	}
+	var device uint64
+	for p := path; ; p = filepath.Dir(p) {
+		var st unix.Stat_t
+		if err := unix.Stat(p, &st); err != nil {
+			return &os.PathError{Op: "stat", Path: p, Err: err}
 		}
-		if err != nil {
+		if p == path {
+			device = uint64(st.Dev)
+		} else if uint64(st.Dev) != device {
+			return nil // another file system's
+		}
+		switch err := syncDirectory(p); {
+		case errors.Is(err, fs.ErrPermission) && p != path: // not ours to sync; it was there before us
+		case err != nil:
 			return err
 		}
-		err = f.Sync()
-		f.Close()
-		if err != nil {
-			return err
+		if p == filepath.Dir(p) {
+			return nil
 		}
 	}
-	return nil
+}
+
+func syncDirectory(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 // Lock takes a flock(2): it is gone with the process, however that ends.

@@ -251,13 +251,15 @@ func buildState(s *init0, ops []Op, k int, strat, meta string, sector int64, rng
 		}
 	}
 	for d := range dirs {
-		os.MkdirAll(filepath.Join(dir, d), 0755)
+		if reachable(dirs, d) {
+			os.MkdirAll(filepath.Join(dir, d), 0755)
+		}
 	}
 	for p, id := range names {
-		fp := filepath.Join(dir, p)
-		if os.MkdirAll(filepath.Dir(fp), 0755) != nil {
-			continue
+		if !reachable(dirs, filepath.Dir(p)) {
+			continue // a directory on the way to it is lost, and it with that
 		}
+		fp := filepath.Join(dir, p)
 		f, err := os.Create(fp)
 		if err != nil {
 			die("%v", err)
@@ -269,6 +271,16 @@ func buildState(s *init0, ops []Op, k int, strat, meta string, sector int64, rng
 		os.Symlink(t, filepath.Join(dir, p))
 	}
 	return acks, fmt.Sprintf("crash after op %d/%d, strategy %s, %d un-synced data ops of which %d kept (%d torn), %d acks", k, len(ops), strat, len(pend), nk, nt, len(acks))
+}
+
+// reachable says whether all of a directory's names, up to the top, are there.
+func reachable(dirs map[string]bool, d string) bool {
+	for ; d != "." && d != ""; d = filepath.Dir(d) {
+		if !dirs[d] {
+			return false
+		}
+	}
+	return true
 }
 
 func moveDir(names map[string]uint64, dirs map[string]bool, links map[string]string, a, b string) {
