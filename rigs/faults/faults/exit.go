@@ -38,10 +38,11 @@ func die(format string, a ...any) {
 	os.Exit(2)
 }
 
-// dieOnSignal is for verbs that end by themselves.
+// dieOnSignal is for verbs that end by themselves; also when whoever reads what
+// they print is gone.
 func dieOnSignal() {
 	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	go func() { die("%v", <-ch) }()
 }
 
