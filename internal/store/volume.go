@@ -87,6 +87,8 @@ type Volume struct {
 	writer *writer // nil when the volume was opened for reading
 	early  *early  // nil when the writer began with all of its pool
 	unlock func()
+	loose  bool     // pool files without their ring: see OpenLoose
+	told   sync.Map // int → true: pools that the log said are passed over
 
 	indexMu sync.Mutex // one Put or Drop at a time; readers take no part
 
@@ -123,7 +125,7 @@ func Open(o Options) (*Volume, error) {
 	}
 	unlock, err := v.dir.Lock()
 	if err != nil {
-		return nil, err
+		return nil, cannotWrite(v.dir.Path(), err)
 	}
 	v.unlock = unlock
 	if err := v.openForWriting(); err != nil {
@@ -148,8 +150,9 @@ func (v *Volume) openForWriting() error {
 	if r.Pools != v.o.Pools || r.Size != v.o.PoolBytes {
 		return &MismatchError{Path: v.dir.Path(),
 			Reason: fmt.Sprintf("the ring here has %d pools of %d MiB, and the configuration says %d of %d MiB", r.Pools, r.Size>>20, v.o.Pools, v.o.PoolBytes>>20),
-			Remedy: fmt.Sprintf("nothing was changed; set max_pools = %d and chunk_size_mb = %d again, or use another base_path for a ring of the new shape", r.Pools, r.Size>>20)}
+			Remedy: fmt.Sprintf("nothing was changed; set max_pools = %d and chunk_size_mb = %d again, or use another base_path for a ring of the new shape (nvr volume grow adds pools of the same size)", r.Pools, r.Size>>20)}
 	}
+	v.tellFaults()
 	w, err := newWriter(v)
 	if err != nil {
 		return err
@@ -168,9 +171,9 @@ func OpenReadOnly(o Options) (*Volume, error) {
 		return nil, err
 	}
 	v.ring = r
+	v.tellFaults()
 	if err := v.indexAll(context.Background()); err != nil {
-		v.Close()
-		return nil, err
+		v.o.Log.Error("not all footage can be read", "error", err)
 	}
 	return v, nil
 }

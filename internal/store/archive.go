@@ -1,0 +1,621 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nvr/internal/disk"
+	"nvr/internal/disk/direct"
+	"nvr/internal/media"
+	"nvr/internal/store/ring"
+)
+
+const (
+	// retryOpen is how often a volume that could not be opened is tried again.
+	retryOpen = 10 * time.Second
+
+	// openPatience is how long the start waits for a disk that does not answer
+	// while another is ready.
+	openPatience = 10 * time.Second
+
+	// settleAfter is for how long a volume must have been well before it gets its
+	// cameras back: one that comes and goes would tear their footage to pieces.
+	settleAfter = time.Minute
+
+	// lookEvery is how often the volumes are looked at.
+	lookEvery = 250 * time.Millisecond
+
+	// stuckAfter is for how long a volume may commit nothing at the end before it
+	// is left behind.
+	stuckAfter = 10 * time.Second
+)
+
+// ArchiveOptions say which volumes make up an archive, and what cameras want.
+type ArchiveOptions struct {
+	Volumes []VolumeOptions // at least one that is not retired
+	Cameras map[media.UUID]CameraRule
+	Log     *slog.Logger // nil: silent
+}
+
+// VolumeOptions are one volume's. Its number in the archive, and in media.Ref, is
+// its place in the list.
+type VolumeOptions struct {
+	Options
+	Name    string
+	Retired bool // nothing is written; what is there is read
+}
+
+// CameraRule is what a camera wants of the archive.
+type CameraRule struct {
+	Volume string        // name of its home; empty: any
+	MaxAge time.Duration // of footage that is shown; 0: all that is there
+}
+
+// MissingError says that a volume's ring is not where it was. Nothing was made
+// in its place: most likely its disk is not mounted.
+type MissingError struct {
+	Path string
+	Ring media.UUID
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s: the ring %s is not here: is its disk mounted? (nvr volume add makes a new ring, if this is a new disk)", e.Path, e.Ring)
+}
+
+// Archive is several volumes that are one archive: cameras are spread over
+// them, readers see one. Each volume has its own writer, its own commits and its
+// own errors; what one disk does is felt by no other but as work that it takes
+// over. All methods may be called concurrently with each other and with Run.
+type Archive struct {
+	o       ArchiveOptions
+	log     *slog.Logger
+	members []*member
+	settle  time.Duration
+	retry   time.Duration
+
+	rosterMu sync.Mutex // one writing of the lists at a time
+
+	mu     sync.Mutex
+	routes map[media.Stream]*route
+	homes  map[media.UUID]*home
+}
+
+// member is a volume of an archive, there or not.
+type member struct {
+	VolumeOptions
+	number int
+	volume atomic.Pointer[Volume] // nil while it is not there
+	ended  atomic.Bool            // its writer is gone for good
+	stuck  atomic.Bool            // its writer did not end: never to be closed
+	opened chan opening           // how an attempt went
+	trying bool                   // an attempt is under way; of OpenArchive, then of Run
+
+	mu  sync.Mutex
+	err error // why it is not there
+
+	// Under Archive.mu.
+	up   bool
+	upAt time.Time // since when; the zero value: since the start
+}
+
+type opening struct {
+	volume *Volume
+	err    error
+}
+
+// home is where a camera belongs.
+type home struct {
+	member *member
+	chosen bool  // not by the configuration
+	newest int64 // end of its footage there when it was chosen
+}
+
+// OpenArchive opens the volumes for recording, and makes rings where there were
+// none. It returns when each has been tried (or one is ready and openPatience is
+// over); it fails when there is none to write to. What could not be opened is
+// tried again by Run.
+//
+// A ring that other volumes remember and that is gone is not made again: see
+// MissingError.
+func OpenArchive(o ArchiveOptions) (*Archive, error) {
+	a := newArchive(o)
+	known := a.roster()
+	var patience <-chan time.Time
+	for _, m := range a.members {
+		if !m.Retired { // those are opened by Run: it takes a while and can wait
+			m.open(known)
+		}
+	}
+	for _, m := range a.members {
+		if m.Retired {
+			continue
+		}
+		select {
+		case r := <-m.opened:
+			m.trying = false
+			a.take(m, r)
+		case <-patience:
+			m.fail(errors.New("the disk does not answer"))
+			a.log.Error("a volume does not answer; recording begins without it", "volume", m.Name, "dir", m.Dir)
+		}
+		if m.volume.Load() != nil && patience == nil {
+			patience = time.After(openPatience)
+		}
+	}
+	if a.writable() == 0 {
+		var errs []error
+		for _, m := range a.members {
+			if err := m.why(); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		a.Close()
+		return nil, errors.Join(errs...)
+	}
+	for _, m := range a.members {
+		if v := m.volume.Load(); v != nil {
+			m.up = true
+		} else if err := m.why(); err != nil {
+			a.log.Error("a volume cannot be opened; it is tried again", "volume", m.Name, "every", a.retry, "error", err)
+		}
+	}
+	a.remember(known)
+	return a, nil
+}
+
+// OpenArchiveReadOnly opens the volumes as OpenReadOnly does. Those that cannot be
+// opened are told of in the log and in Status; the others are served. When there
+// is none at all, the error is that of the first.
+func OpenArchiveReadOnly(o ArchiveOptions) (*Archive, error) {
+	a := newArchive(o)
+	for _, m := range a.members {
+		m.openReadOnly()
+	}
+	var first error
+	there := 0
+	for _, m := range a.members {
+		r := <-m.opened
+		m.trying = false
+		a.take(m, r)
+		if r.err == nil {
+			there++
+		} else if first == nil || errors.Is(first, ErrNotFound) {
+			first = r.err
+		}
+	}
+	if there == 0 {
+		return nil, first
+	}
+	for _, m := range a.members {
+		if err := m.why(); err != nil {
+			a.log.Warn("a volume cannot be read; what it holds is missing here", "volume", m.Name, "error", err)
+		}
+	}
+	return a, nil
+}
+
+func newArchive(o ArchiveOptions) *Archive {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &Archive{o: o, log: o.Log, settle: settleAfter, retry: retryOpen, routes: map[media.Stream]*route{}, homes: map[media.UUID]*home{}}
+	for i, v := range o.Volumes {
+		m := &member{VolumeOptions: v, number: i, opened: make(chan opening, 1)}
+		if tell := v.OnCommit; tell != nil {
+			m.OnCommit = func(entries []*media.Entry) {
+				for _, e := range entries {
+					e.Ref.Volume = i
+				}
+				tell(entries)
+			}
+		}
+		a.members = append(a.members, m)
+	}
+	return a
+}
+
+func (m *member) dir() disk.Dir {
+	if m.Disk != nil {
+		return m.Disk
+	}
+	return direct.New(m.Dir, slog.New(slog.DiscardHandler))
+}
+
+// open begins to open the volume; how it went comes to m.opened. A disk that
+// hangs holds nobody but that goroutine.
+func (m *member) open(known roster) {
+	m.trying = true
+	go func() {
+		if id, ok := known[m.Name]; ok && !ring.Exists(m.dir()) {
+			m.opened <- opening{nil, &MissingError{m.Dir, id}}
+			return
+		}
+		v, err := Open(m.Options)
+		m.opened <- opening{v, err}
+	}()
+}
+
+func (m *member) openReadOnly() {
+	m.trying = true
+	go func() {
+		v, err := OpenReadOnly(m.Options)
+		m.opened <- opening{v, err}
+	}()
+}
+
+func (m *member) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
+// why is the reason for which the volume is not there.
+func (m *member) why() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
+// take takes a volume in that was opened.
+func (a *Archive) take(m *member, r opening) {
+	if r.err != nil && len(a.members) > 1 {
+		r.err = fmt.Errorf("volume %s: %w", m.Name, r.err)
+	}
+	m.fail(r.err)
+	if r.err == nil {
+		m.volume.Store(r.volume)
+	}
+}
+
+func (a *Archive) writable() (n int) {
+	for _, m := range a.members {
+		if m.volume.Load() != nil && !m.Retired {
+			n++
+		}
+	}
+	return n
+}
+
+// down reports whether the volume does not take footage at present.
+func (m *member) down() bool {
+	v := m.volume.Load()
+	return v == nil || m.Retired || m.ended.Load() || v.counters.down.Load() || v.counters.stalled.Load()
+}
+
+// Run writes what is offered to each volume until ctx ends; then all that was
+// taken is committed, and it returns. One volume's trouble ends no other. Call
+// it once, on an archive from OpenArchive.
+func (a *Archive) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make([]chan error, len(a.members))
+	for i, m := range a.members {
+		ended[i] = make(chan error, 1)
+		go func() { ended[i] <- a.runMember(ctx, m, cancel) }()
+	}
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	looking.Go(func() { a.look(ctx) })
+	var errs []error
+	for i, m := range a.members {
+		err := m.wait(ctx, ended[i])
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// wait waits until the member has ended, or ctx has and it commits nothing any
+// more: a call that hangs in the kernel cannot be ended.
+func (m *member) wait(ctx context.Context, ended <-chan error) error {
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	for last := int64(-1); ; {
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(stuckAfter):
+		}
+		v := m.volume.Load()
+		if v == nil {
+			return nil // it is still being opened
+		}
+		now := v.counters.commits.Load()
+		if now == last {
+			m.stuck.Store(true)
+			left, _ := v.queue.len()
+			return fmt.Errorf("volume %s: the disk hangs; at least %d records were not committed", m.Name, left)
+		}
+		last = now
+	}
+}
+
+// runMember opens the volume if it is not there, again and again, and runs it.
+// It ends everything when there is no volume left to write to.
+func (a *Archive) runMember(ctx context.Context, m *member, end func()) error {
+	if !a.await(ctx, m) {
+		return nil
+	}
+	if m.Retired {
+		<-ctx.Done()
+		return nil
+	}
+	err := m.volume.Load().Run(ctx)
+	m.ended.Store(true)
+	if err != nil && len(a.members) > 1 {
+		err = fmt.Errorf("volume %s: %w", m.Name, err)
+	}
+	if err != nil && ctx.Err() == nil {
+		a.log.Error("a volume is written no more", "volume", m.Name, "error", err)
+		if !slices.ContainsFunc(a.members, func(m *member) bool { return !m.Retired && !m.ended.Load() }) {
+			end()
+		}
+		<-ctx.Done()
+	}
+	return err
+}
+
+// await returns true when the volume is there, false when ctx ended before.
+func (a *Archive) await(ctx context.Context, m *member) bool {
+	if m.volume.Load() != nil {
+		return true
+	}
+	var told string
+	if err := m.why(); err != nil {
+		told = err.Error()
+	}
+	wait := a.retry
+	if m.Retired {
+		wait = 0
+	}
+	for {
+		var again <-chan time.Time
+		if !m.trying {
+			again = time.After(wait)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-again:
+			wait = a.retry
+			if m.Retired {
+				m.openReadOnly()
+			} else {
+				m.open(a.roster())
+			}
+		case r := <-m.opened:
+			m.trying = false
+			a.take(m, r)
+			if r.err == nil {
+				a.arrived(m)
+				return true
+			}
+			level := slog.LevelDebug
+			if why := m.why().Error(); why != told {
+				level, told = slog.LevelError, why
+			}
+			a.log.Log(ctx, level, "a volume cannot be opened; it is tried again", "volume", m.Name, "every", a.retry, "error", m.why())
+		}
+	}
+}
+
+// arrived is what follows when a volume that was missing is there: cameras whose
+// newest footage it has turn out to belong there.
+func (a *Archive) arrived(m *member) {
+	a.log.Info("a volume is there", "volume", m.Name, "dir", m.Dir)
+	if m.Retired {
+		return
+	}
+	a.remember(a.roster())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m.up, m.upAt = true, time.Now()
+	for camera, h := range a.homes {
+		if newest := m.newest(camera); h.chosen && newest > h.newest {
+			h.member, h.newest = m, newest
+		}
+	}
+}
+
+// look watches the volumes, so that no coming and going is missed.
+func (a *Archive) look(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			a.mu.Lock()
+			for _, m := range a.members {
+				a.isUp(m, now)
+			}
+			a.mu.Unlock()
+		}
+	}
+}
+
+// isUp reports whether a volume takes footage, and notes when that changes. With
+// a.mu held.
+func (a *Archive) isUp(m *member, now time.Time) bool {
+	up := !m.down()
+	if up == m.up {
+		return up
+	}
+	m.up = up
+	if m.Retired || len(a.members) == 1 {
+		return up
+	}
+	if up {
+		m.upAt = now
+		a.log.Info("a volume is well again", "volume", m.Name, "gets_its_cameras_back_in", a.settle)
+	} else {
+		a.log.Error("a volume is down; others take its cameras over", "volume", m.Name, "dir", m.Dir)
+	}
+	return up
+}
+
+// Close gives the volumes back. Not before Run has returned.
+func (a *Archive) Close() error {
+	var errs []error
+	for _, m := range a.members {
+		if v := m.volume.Load(); v != nil && !m.stuck.Load() {
+			errs = append(errs, v.Close())
+		}
+		select {
+		case r := <-m.opened:
+			if r.volume != nil {
+				errs = append(errs, r.volume.Close())
+			}
+		default:
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *Archive) views() []view {
+	var views []view
+	for _, m := range a.members {
+		if v := m.volume.Load(); v != nil {
+			views = append(views, v.view(m.number))
+		}
+	}
+	return views
+}
+
+// Streams lists every stream that has footage, or a gap on record, on any volume.
+func (a *Archive) Streams() []*media.Stream { return mergedStreams(a.views()) }
+
+// since is the instant before which nothing of a camera is shown.
+func (a *Archive) since() func(*media.Stream) int64 {
+	now := time.Now()
+	return func(s *media.Stream) int64 {
+		if age := a.o.Cameras[s.Camera.UUID].MaxAge; age > 0 {
+			return now.Add(-age).UnixNano()
+		}
+		return media.Always.From
+	}
+}
+
+// List returns the segments and gaps of all volumes that overlap q.Span. What is
+// older than a camera's MaxAge is left out, in the middle of a segment too.
+func (a *Archive) List(ctx context.Context, q Query) (Listing, error) {
+	return mergedList(ctx, a.views(), q, a.since())
+}
+
+// Entries is as Volume.Entries, over all volumes: between them in the order of
+// runs and media time. What is older than the camera's MaxAge is left out.
+func (a *Archive) Entries(ctx context.Context, id media.StreamID, span media.Span) iter.Seq2[*media.Entry, error] {
+	return func(yield func(*media.Entry, error) bool) {
+		views := a.views()
+		oldest := media.Always.From
+		for _, v := range views {
+			if s := v.volume.names.stream(id); s != nil {
+				oldest = a.since()(s)
+				break
+			}
+		}
+		if span.From >= oldest {
+			mergedEntries(ctx, views, id, span)(yield)
+			return
+		}
+		// Not even what would be needed to decode what is young enough.
+		span.From = oldest
+		if span.Empty() {
+			return
+		}
+		began := false
+		for e, err := range mergedEntries(ctx, views, id, span) {
+			if err == nil {
+				video := e.Params.Kind == media.Video
+				began = began || video && e.Wall >= oldest && e.StartsSync()
+				if e.Wall < oldest || video && !began {
+					continue
+				}
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// Payload is as Volume.Payload, of the volume that ref names.
+func (a *Archive) Payload(ctx context.Context, ref media.Ref, dst []byte) ([]byte, error) {
+	if ref.Volume < 0 || ref.Volume >= len(a.members) {
+		return dst, fmt.Errorf("a reference to volume %d: the archive has %d", ref.Volume, len(a.members))
+	}
+	m := a.members[ref.Volume]
+	v := m.volume.Load()
+	if v == nil {
+		return dst, fmt.Errorf("volume %s is not there", m.Name)
+	}
+	return v.Payload(ctx, ref, dst)
+}
+
+// ArchiveStatus is what an archive says of itself.
+type ArchiveStatus struct {
+	Volumes []VolumeStatus
+	Streams []StreamStatus // over all volumes
+	Cameras []Placement    // that have been recorded since the start
+}
+
+// VolumeStatus is what is known of a volume, there or not.
+type VolumeStatus struct {
+	Name    string   `json:"name"`
+	Retired bool     `json:"retired"`
+	Error   string   `json:"error,omitempty"` // why it is not there
+	Cameras []string `json:"cameras"`         // ids of those that are being recorded into it
+	Status
+}
+
+// Placement is where a stream goes, and where it belongs.
+type Placement struct {
+	Camera, Stream, Volume, Home string
+}
+
+// Status tells how the volumes are and what they hold.
+func (a *Archive) Status() ArchiveStatus {
+	var s ArchiveStatus
+	for _, m := range a.members {
+		vs := VolumeStatus{Name: m.Name, Retired: m.Retired, Cameras: []string{}}
+		if v := m.volume.Load(); v != nil {
+			vs.Status = v.Status()
+			vs.Down = vs.Down || m.ended.Load()
+		} else {
+			vs.Status = Status{Dir: m.Dir, Pools: m.Pools, PoolBytes: m.PoolBytes, ActivePool: -1, Down: !m.Retired}
+			if err := m.why(); err != nil {
+				vs.Error = err.Error()
+			}
+		}
+		for i := range vs.Streams {
+			vs.Streams[i].Volume = m.number
+		}
+		s.Volumes = append(s.Volumes, vs)
+	}
+	s.Streams = streamStatuses(a.views(), a.since())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for stream, r := range a.routes {
+		s.Cameras = append(s.Cameras, Placement{stream.Camera.ID, stream.Name, r.at.Name, a.homes[stream.Camera.UUID].member.Name})
+		on := &s.Volumes[r.at.number].Cameras
+		if !slices.Contains(*on, stream.Camera.ID) {
+			*on = append(*on, stream.Camera.ID)
+		}
+	}
+	for _, v := range s.Volumes {
+		slices.Sort(v.Cameras)
+	}
+	return s
+}
