@@ -34,13 +34,16 @@ func (v *Volume) recoverHead(n int) (count []pool.Group, last tail, err error) {
 	}
 	id := v.ring.Identity(n)
 	newest, err := findLast(f, id, v.ring.Size)
+	if pool.BadSpot(err) {
+		return v.headGroups(n)
+	}
 	if err != nil {
 		return nil, last, fmt.Errorf("pool %03d: %w", n, err)
 	}
 	from := max(pool.FirstGroup, (newest-tailBytes)&^(pool.BlockSize-1))
-	groups, err := v.walk(n, &ahead{r: f, size: v.ring.Size}, from, min(v.ring.Size, newest+pool.MaxGroup))
-	if err != nil {
-		return nil, last, err
+	groups, unreadable := v.walk(n, &ahead{r: f, size: v.ring.Size}, from, min(v.ring.Size, newest+pool.MaxGroup))
+	if unreadable != nil && groups == nil {
+		return nil, last, unreadable
 	}
 	if count, err = v.counting(n, groups); err != nil {
 		return nil, last, err
@@ -52,7 +55,7 @@ func (v *Volume) recoverHead(n int) (count []pool.Group, last tail, err error) {
 		}
 		v.early = &early{id: id, end: end, behind: groups, groups: make(chan []pool.Group, 1)}
 	}
-	return count, tailOf(groups), nil
+	return count, tailOf(groups), unreadable
 }
 
 // findLast finds a group header that no other one of id follows, by halves: in a
@@ -122,9 +125,9 @@ func (v *Volume) readEarly(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	groups, err := v.walk(n, f, pool.FirstGroup, e.end)
-	if err != nil {
-		return err
+	groups, unreadable := v.walk(n, f, pool.FirstGroup, e.end)
+	if unreadable != nil && groups == nil {
+		return unreadable
 	}
 	found := len(groups)
 	count, err := v.counting(n, append(groups, e.behind...))
@@ -136,7 +139,7 @@ func (v *Volume) readEarly(ctx context.Context) error {
 		before++
 	}
 	e.groups <- count[:before]
-	return nil
+	return unreadable
 }
 
 // ahead reads in pieces as large as a group, for a walk whose every step would
@@ -160,6 +163,9 @@ func (a *ahead) ReadAt(p []byte, off int64) (int, error) {
 		a.buf, a.at = a.buf[:n], off
 		if got, err := a.r.ReadAt(a.buf, off); got < len(a.buf) {
 			a.buf = a.buf[:0]
+			if pool.BadSpot(err) { // where, the walk finds out
+				return a.r.ReadAt(p, off)
+			}
 			return 0, err
 		}
 	}

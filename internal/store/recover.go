@@ -1,48 +1,71 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"nvr/internal/store/index"
 	"nvr/internal/store/pool"
+	"nvr/internal/store/ring"
 )
 
 // maxHole is how much that makes no sense may lie between two groups of a pool
 // that is being written: a commit that was cut, and the skips behind it.
 const maxHole = batchBytes + pool.MaxGroup + 4*skipBytes
 
+// unreadableJump is added to the group sequence when groups of the newest pool
+// cannot be read: more starts than there will be may have added their openJump.
+const unreadableJump = 1 << 40
+
 // recover brings the writer to where the last one committed: it reads the
 // newest pool, keeps the groups that count, and goes on behind them under a new
 // open_id, which is durable before any group that carries it.
 func (w *writer) recover() error {
 	used := w.v.ring.Used()
+	// Pools that are passed over may hold generations that nobody knows of; should
+	// their files come back, none must be there twice.
+	w.highest = uint64(len(w.v.ring.Faults()))
 	if len(used) == 0 {
 		w.open, w.seq, w.durable = 1, openJump, openJump
 		return nil
 	}
 	for _, s := range used {
 		w.open = max(w.open, s.OpenID)
-		w.highest = max(w.highest, s.Generation)
 		w.seq = max(w.seq, s.FirstSeq)
 	}
 	newest := used[len(used)-1]
+	w.highest += newest.Generation
 	w.head = int(newest.Pool)
 	groups, tail, err := w.v.recoverHead(w.head)
-	if err != nil {
+	untouchable := w.v.ring.Fault(w.head) != nil
+	if spots := (*pool.UnreadableError)(nil); errors.As(err, &spots) {
+		w.v.o.Log.Error("the newest pool cannot be read everywhere; the next one will be taken", "error", err)
+		tail.seq = max(tail.seq, w.seq) + unreadableJump
+		untouchable = true
+	} else if err != nil {
 		return err
 	}
 	w.open, w.seq = max(w.open, tail.open), max(w.seq, tail.seq)
 	w.described = map[description]bool{}
-	w.pool = index.NewBuilder(w.v.ring.Identity(w.head), w.v.o.SegmentDuration, true)
-	w.off = (tail.end + skipBytes - 1) / skipBytes * skipBytes
-	for _, g := range groups {
-		if err := w.pool.Add(g, &w.v.names); err != nil {
+	if w.pool, err = w.indexHead(groups); err != nil {
+		return err
+	}
+	if w.pool.Pool().Unknown > 0 && len(used) > 1 {
+		// Descriptions are damaged here; the pool before has them too.
+		if err := w.v.indexPool(int(used[len(used)-2].Pool)); err != nil {
+			w.v.o.Log.Error("an older pool cannot be read", "error", err)
+		}
+		if w.pool, err = w.indexHead(groups); err != nil {
 			return err
 		}
+	}
+	w.off = (tail.end + skipBytes - 1) / skipBytes * skipBytes
+	for _, g := range groups {
 		g.Entries(func(e *pool.Entry) bool {
 			if e.Kind == pool.KindStream || e.Kind == pool.KindTrack {
 				w.described[describedKey(e)] = true
@@ -56,7 +79,7 @@ func (w *writer) recover() error {
 	w.durable = w.seq // nothing that this writer writes is below it
 	w.v.publish(w.pool.Pool())
 	w.v.counters.position.Store(w.off)
-	if newest.State != pool.Active || w.off+pool.BlockSize > w.v.ring.Size {
+	if untouchable || newest.State != pool.Active || w.off+pool.BlockSize > w.v.ring.Size {
 		w.full = true
 		return nil
 	}
@@ -65,6 +88,16 @@ func (w *writer) recover() error {
 		w.full, w.failed = true, 1
 	}
 	return nil
+}
+
+func (w *writer) indexHead(groups []pool.Group) (*index.Builder, error) {
+	b := index.NewBuilder(w.v.ring.Identity(w.head), w.v.o.SegmentDuration, true)
+	for _, g := range groups {
+		if err := b.Add(g, &w.v.names); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 // tail is the last group of a pool that has a header. A torn group may have one,
@@ -83,27 +116,41 @@ type tail struct {
 // had reached the disk. The payloads of those without such a proof, the last
 // commit of each writer, are read and checked: one that is torn was never
 // acknowledged and does not count. With a proof, bytes that are wrong are
-// damage, which is found, and costs a record, when they are read.
+// damage, which is found, and costs a record, when they are read. The start that
+// sealed a pool knew all that it had written there to be durable.
+//
+// Where the error is a *pool.UnreadableError, the groups are those that could be
+// read.
 func (v *Volume) headGroups(n int) (count []pool.Group, last tail, err error) {
 	f, err := v.ring.File(n)
 	if err != nil {
 		return nil, last, err
 	}
-	groups, err := v.walk(n, f, pool.FirstGroup, v.ring.Size)
-	if err != nil {
+	groups, unreadable := v.walk(n, f, pool.FirstGroup, v.ring.Size)
+	if unreadable != nil && groups == nil {
+		return nil, last, unreadable
+	}
+	if count, err = v.counting(n, groups); err != nil {
 		return nil, last, err
 	}
-	count, err = v.counting(n, groups)
-	return count, tailOf(groups), err
+	return count, tailOf(groups), unreadable
 }
 
-// walk finds the groups of pool n, which r reads, between two offsets.
+// walk finds the groups of pool n, which r reads, between two offsets. Groups
+// come with an *pool.UnreadableError when these are not all.
 func (v *Volume) walk(n int, r io.ReaderAt, from, to int64) ([]pool.Group, error) {
-	var groups []pool.Group
-	err := pool.Scan(r, v.ring.Identity(n), from, to, maxHole, func(g pool.Group) bool {
+	groups := []pool.Group{}
+	hole := v.ring.Size // nothing will be written behind the last group: look for it to the end
+	if used := v.ring.Used(); !v.loose && len(used) > 0 && int(used[len(used)-1].Pool) == n {
+		hole = maxHole
+	}
+	err := pool.Scan(r, v.ring.Identity(n), from, to, hole, func(g pool.Group) bool {
 		groups = append(groups, g)
 		return true
 	})
+	if spots := (*pool.UnreadableError)(nil); errors.As(err, &spots) {
+		return groups, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("pool %03d: %w", n, err)
 	}
@@ -129,6 +176,9 @@ func (v *Volume) counting(n int, groups []pool.Group) ([]pool.Group, error) {
 	proof := map[uint32]uint64{}
 	for i := range groups {
 		proof[groups[i].OpenID] = max(proof[groups[i].OpenID], groups[i].DurableSeq)
+	}
+	if v.ring.Super(n).State == pool.Sealed {
+		proof[tailOf(groups).open] = math.MaxUint64
 	}
 	failed := failedGroups(groups, v.ring.Voided(n))
 	var buf []byte
@@ -186,13 +236,44 @@ func (v *Volume) readDirectory(n int) ([]pool.Group, error) {
 	id := v.ring.Identity(n)
 	if v.ring.Super(n).State == pool.Sealed {
 		groups, err := readFooter(f, id, v.ring.Size)
-		var corrupt *pool.CorruptError
-		if err == nil || !errors.Is(err, pool.ErrEmpty) && !errors.As(err, &corrupt) {
+		if err == nil || !isDamage(err) {
 			return groups, err
 		}
 	}
-	groups, _, err := v.headGroups(n)
-	return groups, err
+	groups, last, err := v.headGroups(n)
+	if spots := (*pool.UnreadableError)(nil); errors.As(err, &spots) {
+		v.o.Log.Warn("a pool cannot be read everywhere; what can be read is served", "error", err)
+	} else if err != nil {
+		return nil, err
+	}
+	if v.ring.Super(n).State == pool.Sealed {
+		groups = append(groups, salvage(f, id, v.ring.Size, last.end, groups)...)
+		slices.SortFunc(groups, func(a, b pool.Group) int { return cmp.Compare(a.Offset, b.Offset) })
+	}
+	return groups, nil
+}
+
+// isDamage tells an error of a place in a pool file from one that concerns more
+// than it.
+func isDamage(err error) bool {
+	var corrupt *pool.CorruptError
+	return errors.Is(err, pool.ErrEmpty) || errors.As(err, &corrupt) || errors.Is(err, io.EOF) || pool.BadSpot(err)
+}
+
+// salvage finds the groups that walking did not find and of which a damaged
+// footer, somewhere behind the last group, still has a good copy.
+func salvage(f io.ReaderAt, id pool.Identity, size, end int64, walked []pool.Group) []pool.Group {
+	from := max(end, size-pool.TrailerSize-maxFooter)
+	if from >= size-pool.TrailerSize {
+		return nil
+	}
+	b := make([]byte, size-pool.TrailerSize-from)
+	if n, err := f.ReadAt(b, from); err != nil {
+		b = b[:n]
+	}
+	return slices.DeleteFunc(pool.Salvage(b, id, from), func(g pool.Group) bool {
+		return slices.ContainsFunc(walked, func(w pool.Group) bool { return w.Offset == g.Offset })
+	})
 }
 
 func readFooter(f interface {
@@ -226,6 +307,14 @@ func (v *Volume) indexAll(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
+	// What is not described where it lies, other pools may have described.
+	for _, p := range v.index.Load() {
+		if p.Unknown > 0 && ctx.Err() == nil && (v.writer == nil || p.Generation < used[len(used)-1].Generation) {
+			if err := v.indexPool(int(p.Pool)); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
 	if ctx.Err() == nil {
 		v.indexed.Store(true)
 	}
@@ -234,7 +323,12 @@ func (v *Volume) indexAll(ctx context.Context) error {
 
 func (v *Volume) indexPool(n int) error {
 	s, err := v.ring.Check(n)
-	if err != nil {
+	if fault := (*ring.PoolFault)(nil); errors.As(err, &fault) {
+		v.tell(fault)
+		if !fault.Readable {
+			return nil
+		}
+	} else if err != nil {
 		return err
 	}
 	id := pool.Identity{Ring: v.ring.UUID, Pool: uint32(n), Generation: s.Generation}

@@ -445,7 +445,7 @@ func (w *writer) choose() (int, error) {
 // failed is left as it is: its groups are found by walking. So is one that a
 // start found sealed.
 func (w *writer) seal() error {
-	if w.failed > 0 || w.pool == nil || !w.whole() || w.v.ring.Super(w.head).State == pool.Sealed {
+	if w.failed > 0 || w.pool == nil || !w.whole() || w.v.ring.Super(w.head).State == pool.Sealed || w.v.ring.Fault(w.head) != nil {
 		return w.sync()
 	}
 	groups := append(w.pool.Pool().Directory, w.pending...)

@@ -52,6 +52,7 @@ type Pool struct {
 	Span       media.Span // of all samples; empty when there are none
 	Groups     int
 	Bytes      int64 // up to the end of the last group
+	Unknown    int   // records of which the track is not known: its description is damaged here
 	Parts      []Part
 	Gaps       []Gap
 	Directory  []pool.Group // only of the pool that is being written; the others' lie in their footers
@@ -105,6 +106,8 @@ func (b *Builder) Add(g pool.Group, d Descriptions) error {
 		case pool.KindSamples:
 			if t := d.Track(e.Params); t != nil {
 				b.samples(e, t)
+			} else {
+				b.p.Unknown++
 			}
 		}
 		return true

@@ -40,8 +40,8 @@ func Scan(r io.ReaderAt, id Identity, from, end, maxHole int64, yield func(Group
 			last = g.Header
 			off += int64(g.TotalLen)
 			holeStart = off
-		case err == nil || errors.Is(err, ErrEmpty) || errors.As(err, &corrupt) || badSpot(err):
-			if badSpot(err) {
+		case err == nil || errors.Is(err, ErrEmpty) || errors.As(err, &corrupt) || BadSpot(err):
+			if BadSpot(err) {
 				spots.add(off, err)
 			}
 			off, err = nextBlock(r, off+BlockSize, min(end, holeStart+maxHole+BlockSize), hole, &spots, func(b []byte, off int64) bool {
@@ -87,8 +87,8 @@ func (e *UnreadableError) add(off int64, err error) {
 	e.Blocks++
 }
 
-// badSpot tells an error of a place on the disk from one of the disk, or of ours.
-func badSpot(err error) bool {
+// BadSpot tells an error of a place on the disk from one of the disk, or of ours.
+func BadSpot(err error) bool {
 	for _, spot := range []error{syscall.EIO, syscall.ENODATA, syscall.EILSEQ, syscall.EBADMSG, syscall.EUCLEAN} {
 		if errors.Is(err, spot) {
 			return true
@@ -102,7 +102,7 @@ func badSpot(err error) bool {
 func readGroup(r io.ReaderAt, id Identity, off, end int64, piece []byte) (Group, error) {
 	b := piece[:min(int64(len(piece)), end-off)]
 	err := readFull(r, b, off)
-	if badSpot(err) { // somewhere behind the header, perhaps
+	if BadSpot(err) { // somewhere behind the header, perhaps
 		b = b[:BlockSize]
 		err = readFull(r, b, off)
 	}
@@ -136,10 +136,10 @@ func nextBlock(r io.ReaderAt, off, end int64, buf []byte, spots *UnreadableError
 		b := buf[:min(size, end-off)&^(BlockSize-1)]
 		err := readFull(r, b, off)
 		switch {
-		case badSpot(err) && len(b) > BlockSize: // block by block, then
+		case BadSpot(err) && len(b) > BlockSize: // block by block, then
 			size = BlockSize
 			continue
-		case badSpot(err):
+		case BadSpot(err):
 			if spots.add(off, err); spots.Blocks >= maxSpots {
 				return end, nil
 			}

@@ -17,7 +17,7 @@ const surveyPiece = 32 << 20
 func Survey(r io.ReaderAt, size int64, accept func(Identity) bool) (first Header, ok bool, err error) {
 	block, hole := make([]byte, BlockSize), make([]byte, holePiece)
 	for off := int64(FirstGroup); off+BlockSize <= size && (!ok || off < FirstGroup+surveyPiece); {
-		if err := readFull(r, block, off); err != nil && !badSpot(err) {
+		if err := readFull(r, block, off); err != nil && !BadSpot(err) {
 			return first, ok, err
 		} else if h, is := anyHeader(block, off); err == nil && is && accept(h.Identity) {
 			if !ok || h.Generation > first.Generation {

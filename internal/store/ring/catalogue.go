@@ -102,11 +102,14 @@ func (r *Ring) loadCatalogue(d disk.Dir) (ok bool, err error) {
 	newest := uint64(0)
 	for i := range r.Pools {
 		n := (head + i) % r.Pools
-		s, err := r.readAndCheck(n)
-		if err != nil {
+		if err := r.look(n); err != nil {
 			return false, err
 		}
-		r.supers[n] = s
+		s := r.Super(n)
+		if r.Fault(n) != nil {
+			newest = max(newest, s.Generation, hints[n].Generation) // it may have been the newest: look behind it
+			continue
+		}
 		if s.State == pool.Bad {
 			continue
 		}

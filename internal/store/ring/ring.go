@@ -38,6 +38,17 @@ type Ring struct {
 	mu     sync.Mutex
 	supers []pool.Super // the newest known of each pool
 	files  []disk.File  // opened when first used
+	faults []*PoolFault // why a pool is passed over; nil: it is not
+	names  []string     // of the files, but for mix-ups those of Name
+}
+
+func newRing(d disk.Dir, spec Spec, write bool) *Ring {
+	r := &Ring{Spec: spec, dir: d, write: write, supers: make([]pool.Super, spec.Pools), files: make([]disk.File, spec.Pools),
+		faults: make([]*PoolFault, spec.Pools), names: make([]string, spec.Pools)}
+	for n := range r.names {
+		r.names[n] = Name(n)
+	}
+	return r
 }
 
 // Create makes a ring: allocates every pool file, writes the superblocks, and
@@ -174,13 +185,14 @@ func readSuper(d disk.Dir, name string) (pool.Super, error) {
 	if _, err := fmt.Sscanf(name, "pool_%03d.bin", &n); err != nil {
 		return pool.Super{}, err
 	}
-	return newestSuper(f, n)
+	s, _, err := newestSuper(f, n)
+	return s, err
 }
 
-// newestSuper reads both slots and returns the one with the higher counter.
-// When neither is good it tells why the worse-looking one is not.
-func newestSuper(f disk.File, n uint32) (pool.Super, error) {
-	var best pool.Super
+// newestSuper reads both slots and returns the one with the higher counter, and
+// whether the other one, which may have been newer, is damaged. When neither is
+// good it tells why the worse-looking one is not.
+func newestSuper(f disk.File, n uint32) (best pool.Super, damaged bool, err error) {
 	var failure error
 	b := make([]byte, pool.BlockSize)
 	for _, off := range []int64{0, pool.SuperSlot1} {
@@ -195,7 +207,7 @@ func newestSuper(f disk.File, n uint32) (pool.Super, error) {
 		var version *pool.VersionError
 		switch {
 		case errors.As(err, &version):
-			return pool.Super{}, err
+			return pool.Super{}, false, err
 		case err == nil && s.Counter > best.Counter:
 			best = s
 		case err != nil && (failure == nil || errors.Is(failure, pool.ErrEmpty)):
@@ -203,81 +215,136 @@ func newestSuper(f disk.File, n uint32) (pool.Super, error) {
 		}
 	}
 	if best.Counter > 0 {
-		return best, nil
+		return best, failure != nil && (best.Counter > 1 || !errors.Is(failure, pool.ErrEmpty)), nil
 	}
-	return best, failure
+	return best, false, failure
 }
 
 // Open opens the ring in d and reads every superblock, or, when there are very
-// many, those about the newest pool (see Check for the others). A pool that is
-// missing, of another size, of another ring or of a newer version is an error
-// that says so; nothing is changed.
+// many, those about the newest pool (see Check for the others). A pool file that
+// is missing, cut off, of another ring or of a newer version is passed over: see
+// Faults. A ring most of which cannot be written is refused; nothing is changed.
 func Open(d disk.Dir, write bool) (*Ring, error) {
 	spec, err := readID(d)
 	if err != nil {
 		return nil, err
 	}
-	r := &Ring{Spec: spec, dir: d, write: write, supers: make([]pool.Super, spec.Pools), files: make([]disk.File, spec.Pools)}
-	hinted := false
-	if spec.Pools > eagerPools {
-		if hinted, err = r.loadCatalogue(d); err != nil {
-			r.Close()
-			return nil, err
-		}
-	}
-	for n := 0; n < spec.Pools && !hinted; n++ {
-		if r.supers[n], err = r.readAndCheck(n); err != nil {
-			r.Close()
-			return nil, err
-		}
+	r := newRing(d, spec, write)
+	if err := r.lookAround(); err != nil {
+		r.Close()
+		return nil, err
 	}
 	return r, nil
 }
 
-// Check reads pool n's superblocks and makes sure that it is the ring's: with
-// very many pools Open took their word from the catalogue.
-func (r *Ring) Check(n int) (pool.Super, error) {
-	s, err := r.readAndCheck(n)
-	if err != nil {
-		return pool.Super{}, err
+func (r *Ring) lookAround() error {
+	hinted := false
+	if r.Pools > eagerPools {
+		var err error
+		if hinted, err = r.loadCatalogue(r.dir); err != nil {
+			return err
+		}
 	}
+	if !hinted {
+		for n := range r.Pools {
+			if err := r.look(n); err != nil {
+				return err
+			}
+		}
+		if err := r.findMisnamed(); err != nil {
+			return err
+		}
+	}
+	if r.write {
+		return r.usable()
+	}
+	return nil
+}
+
+// Check reads pool n's superblocks and makes sure that it is the ring's: with
+// very many pools Open took their word from the catalogue. The error is a
+// *PoolFault when the pool is passed over, from now on and until the next start.
+func (r *Ring) Check(n int) (pool.Super, error) {
+	if fault := r.Fault(n); fault != nil {
+		return r.Super(n), fault
+	}
+	s, err := r.readAndCheck(n)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if fault := (*PoolFault)(nil); errors.As(err, &fault) {
+		if s.Generation > r.supers[n].Generation {
+			r.supers[n] = s
+		}
+		r.faults[n] = fault
+	}
+	if err != nil {
+		return r.supers[n], err
+	}
 	if s.Counter > r.supers[n].Counter {
 		r.supers[n] = s
 	}
 	return r.supers[n], nil
 }
 
-func (r *Ring) readAndCheck(n int) (pool.Super, error) {
-	mismatch := func(reason string) (pool.Super, error) {
-		return pool.Super{}, &MismatchError{r.dir.Path(), Name(n) + " " + reason, "nothing was changed; restore the file that belongs here, or move this directory away and let nvr create a new ring"}
+// readAndCheck reads pool n's superblocks, and where those are damaged asks its
+// groups. A *PoolFault comes with what can be read all the same.
+func (r *Ring) readAndCheck(n int) (s pool.Super, err error) {
+	size := int64(0)
+	defer func() {
+		if fault := (*PoolFault)(nil); errors.As(err, &fault) {
+			fault.Readable = s.Generation > 0 && size > pool.FirstGroup
+		}
+	}()
+	fault := func(reason, remedy string) *PoolFault {
+		return &PoolFault{Pool: n, File: Name(n), Reason: reason, Remedy: remedy}
 	}
-	f, err := r.File(n)
-	if errors.Is(err, fs.ErrNotExist) {
-		return mismatch("is missing")
+	f, openErr := r.openPool(n)
+	switch {
+	case errors.Is(openErr, fs.ErrNotExist):
+		return pool.Super{}, fault("is missing", remedyMissing)
+	case errors.Is(openErr, fs.ErrPermission) && f == nil:
+		return pool.Super{}, fault(fmt.Sprintf("cannot be opened (%v)", openErr), remedyAccess)
+	case f == nil:
+		return pool.Super{}, openErr
 	}
-	if err != nil {
+	if size, err = f.Size(); err != nil {
 		return pool.Super{}, err
 	}
-	size, err := f.Size()
-	if err != nil {
-		return pool.Super{}, err
-	}
-	if size != r.Size {
-		return mismatch(fmt.Sprintf("has %d bytes where the ring's pools have %d", size, r.Size))
-	}
-	s, err := newestSuper(f, uint32(n))
+	s, damaged, err := newestSuper(f, uint32(n))
 	var version *pool.VersionError
+	var corrupt *pool.CorruptError
 	switch {
 	case errors.As(err, &version):
-		return pool.Super{}, fmt.Errorf("%s/%s: %w", r.dir.Path(), Name(n), err)
+		return pool.Super{}, fault(fmt.Sprintf("is of a newer version (%v)", err), remedyVersion)
+	case errors.Is(err, pool.ErrEmpty) || errors.As(err, &corrupt):
+		known, _ := r.surveyed(f, n)
+		if size != r.Size {
+			return known, fault(fmt.Sprintf("has %d bytes where the ring's pools have %d, and no readable superblock (%v)", size, r.Size, err), remedyDamaged)
+		}
+		return known, fault(fmt.Sprintf("has no readable superblock (%v)", err), remedyDamaged)
 	case err != nil:
-		return mismatch(fmt.Sprintf("has no readable superblock (%v)", err))
+		if known, ok := r.surveyed(f, n); ok {
+			return known, fault(fmt.Sprintf("has no readable superblock (%v)", err), remedyDisk)
+		}
+		return pool.Super{}, err
 	case s.Ring != r.UUID:
-		return mismatch("belongs to another ring (" + s.Ring.String() + ")")
+		return pool.Super{}, fault("belongs to another ring ("+s.Ring.String()+")", remedyForeign)
 	case int(s.Pool) != n:
-		return mismatch(fmt.Sprintf("is pool %03d under another name", s.Pool))
+		return pool.Super{}, fault(fmt.Sprintf("is pool %03d under another name", s.Pool), remedyRename)
+	}
+	if damaged {
+		// The slot that is lost may have been the newer one: an older generation
+		// must never be taken for what the pool holds.
+		if known, ok := r.surveyed(f, n); ok && known.Generation > s.Generation {
+			known.Counter = s.Counter
+			s = known
+		}
+	}
+	switch {
+	case size != r.Size:
+		return s, fault(fmt.Sprintf("has %d bytes where the ring's pools have %d", size, r.Size), remedyDamaged)
+	case openErr != nil:
+		return s, fault(fmt.Sprintf("cannot be opened for writing (%v)", openErr), remedyAccess)
 	}
 	return s, nil
 }
@@ -304,9 +371,12 @@ func (r *Ring) File(n int) (disk.File, error) {
 		return nil, fmt.Errorf("pool %03d: the ring has %d", n, len(r.files))
 	}
 	if r.files[n] == nil {
-		f, err := r.dir.Open(Name(n), r.write)
+		f, err := r.dir.Open(r.names[n], r.write && r.faults[n] == nil)
 		if err != nil {
 			return nil, err
+		}
+		if size, err := f.Size(); err == nil && size < r.Size {
+			f = short{f, r.Size}
 		}
 		r.files[n] = f
 	}
@@ -354,12 +424,12 @@ func (r *Ring) Voided(n int) uint64 {
 }
 
 // Next is the pool to activate after pool n: the next one round the ring that
-// writes have not failed on; n itself when there is no other.
+// is not passed over and writes have not failed on; n itself when there is no other.
 func (r *Ring) Next(n int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := 1; i <= len(r.supers); i++ {
-		if next := (n + i) % len(r.supers); r.supers[next].State != pool.Bad {
+		if next := (n + i) % len(r.supers); r.supers[next].State != pool.Bad && r.faults[next] == nil {
 			return next
 		}
 	}
@@ -369,6 +439,9 @@ func (r *Ring) Next(n int) int {
 // update writes pool n's superblock to the slot that does not hold the newest,
 // and makes it durable. buf is one aligned block.
 func (r *Ring) update(n int, buf []byte, change func(*pool.Super)) error {
+	if fault := r.Fault(n); fault != nil {
+		return fault // never written, whoever asks
+	}
 	f, err := r.File(n)
 	if err != nil {
 		return err
