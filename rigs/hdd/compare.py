@@ -43,6 +43,7 @@ def main():
     ap.add_argument('--fs', default='ext4', choices=sparse.FILE_SYSTEMS)
     ap.add_argument('--secs', default='15')
     ap.add_argument('--cams', default='50')
+    ap.add_argument('--fill', type=float, default=0, help='per cent of the disk that are taken before')
     ap.add_argument('--only', default='')
     ap.add_argument('--keep', default='')
     a = ap.parse_args()
@@ -52,7 +53,9 @@ def main():
 
 
 def case(a, name, options, prepare, flags):
-    with sparse.Disk(a.scratch, a.size, a.fs, mount=options) as disk:
+    if a.fs.startswith('ext4'):
+        options += ',noinit_itable,no_prefetch_block_bitmaps'
+    with sparse.Disk(a.scratch, a.size, a.fs, mount=options, fill=a.fill) as disk:
         workload = [sys.executable, os.path.join(here, 'workload.py'), disk.mnt]
         if prepare:
             mb = int(float(a.cams) * 0.5 * float(a.secs) * 1.1) + 64

@@ -225,15 +225,13 @@ def main():
     began = datetime.datetime.now(datetime.timezone.utc)
     results = []
     for fs in a.fs.split(','):
-        with sparse.Disk(a.scratch, a.size, fs) as disk, Children() as children:
+        with sparse.Disk(a.scratch, a.size, fs, fill=a.fill) as disk, Children() as children:
             run = Run(a, disk, children)
             simulator = children.start(a.nvr, 'simulate', '--cameras', str(a.cameras), '--bitrate', '%gM' % a.mbps, '--port', str(PORT),
                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             run.urls = [simulator.stdout.readline().strip() for _ in range(a.cameras)]
             if not all(run.urls):
                 raise SystemExit('the simulator does not start: is port %d taken?' % PORT)
-            if a.fill:
-                sparse.run('fallocate', '-l', str(int(sparse.size(a.size) * a.fill / 100)), os.path.join(disk.mnt, 'fill'))
             run.product()
             if 'percam' not in a.skip:
                 run.file_per_camera()

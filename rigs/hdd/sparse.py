@@ -18,6 +18,9 @@ FILE_SYSTEMS = {
     'ext4': dict(
         mkfs=['mkfs.ext4', '-q', '-F', '-m', '0', '-T', 'largefile4', '-E', 'packed_meta_blocks=1,lazy_itable_init=0,nodiscard'],
         mount='noatime,lazytime,no_prefetch_block_bitmaps'),
+    'ext4-unpacked': dict(  # the journal in the middle of the disk
+        mkfs=['mkfs.ext4', '-q', '-F', '-m', '0', '-T', 'largefile4', '-E', 'lazy_itable_init=0,nodiscard'],
+        mount='noatime,lazytime,no_prefetch_block_bitmaps'),
     'ext4-default': dict(
         mkfs=['mkfs.ext4', '-q', '-F', '-E', 'nodiscard'],
         mount='relatime,noinit_itable'),  # else the inode tables are written for hours: not what is asked here
@@ -41,9 +44,10 @@ def size(text):
 class Disk:
     """dev: the loop device; mnt: where it is mounted; journal: its sectors (first, end) or None; bytes: its size."""
 
-    def __init__(self, scratch, size_text, fs, mkfs=None, mount=None):
+    def __init__(self, scratch, size_text, fs, mount=None, fill=0):
         kind = FILE_SYSTEMS[fs]
-        self.fs, self.mkfs, self.options = fs, mkfs or kind['mkfs'], mount or kind['mount']
+        self.fs, self.mkfs, self.options = fs, kind['mkfs'], mount or kind['mount']
+        self.fill = fill  # per cent of the disk that are taken before anything else is written
         self.size_text, self.bytes = size_text, size(size_text)
         self.scratch = scratch
         self.dir = self.dev = self.journal = None
@@ -74,6 +78,8 @@ class Disk:
         run('mount', '-o', self.options, self.dev, self.mnt)
         self.mounted = True
         self.journal = self._find_journal()
+        if self.fill:
+            run('fallocate', '-l', str(int(self.bytes * self.fill / 100)), os.path.join(self.mnt, 'fill'))
 
     def _find_journal(self):
         if not self.fs.startswith('ext4'):

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -140,5 +142,20 @@ func (o *options) mutant(m *mutant) (row string, missed bool) {
 			return fmt.Sprintf("| %s (`%s`) | %s | %d of %d | %s |", m.rule, m.name, trials[i].name, x.bad, x.states, complaint), false
 		}
 	}
+	if test := o.failingTest(m); test != "" {
+		return fmt.Sprintf("| %s (`%s`) | `%s` alone | 0 of %d | |", m.rule, m.name, test, tried), false
+	}
 	return fmt.Sprintf("| %s (`%s`) | **nothing** | 0 of %d | |", m.rule, m.name, tried), true
+}
+
+var failing = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
+
+// failingTest runs the store's own tests on a mutant that no cut told on.
+func (o *options) failingTest(m *mutant) string {
+	overlay := filepath.Join(o.bin, "mutants", m.name+".json")
+	out, err := exec.Command("go", "test", "-count=1", "-overlay", overlay, "./internal/store/...").CombinedOutput()
+	if found := failing.FindSubmatch(out); err != nil && found != nil {
+		return string(found[1])
+	}
+	return ""
 }

@@ -33,7 +33,7 @@ var trials = []trial{
 	{name: "cut weak", rig: []string{"cut", "-meta", "weak"}, verify: strict},
 	{name: "cut faulty", rig: append([]string{"cut"}, sick...)},
 	{name: "cut half lost", rig: append([]string{"cut"}, halved...)},
-	{name: "cut again ×20", rig: []string{"cut"}, write: []string{"-write", "3", "-opens", "1"}, verify: strict, again: 20},
+	{name: "cut again ×20", rig: []string{"cut"}, write: []string{"-write", "1", "-opens", "1"}, verify: strict, again: 20},
 	{name: "ext4, first pass", rig: []string{"blkcut", "-fs", "ext4"}, write: onePass, verify: strict},
 	{name: "ext4, later passes", rig: []string{"blkcut", "-fs", "ext4"}, verify: strict},
 	{name: "xfs, first pass", rig: []string{"blkcut", "-fs", "xfs"}, write: onePass, verify: strict},
