@@ -13,7 +13,7 @@ type checkConfigCmd struct {
 
 // Help is shown below the usage line.
 func (checkConfigCmd) Help() string {
-	return `Reads the configuration and tells everything that is wrong with it, each with file, line, column, key and remedy. Nothing is started, nothing is written.
+	return `Reads the configuration and tells everything that is wrong with it, each with file, line, column, key and remedy. Where cameras have min_days, it reads from the rings what was recorded lately and says whether they can keep that. Nothing is started, nothing is written.
 
 Examples:
     nvr check-config
@@ -26,11 +26,21 @@ func (v checkConfigCmd) Run(c *console) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(c.out, "%s is valid: %d of %d cameras enabled, %d pools of %d MiB in %s\n",
+		fmt.Fprintf(c.out, "%s is valid: %d of %d cameras enabled, %d pools of %d MiB in %s\n",
 			c.configPath, enabled(conf), len(conf.Cameras), conf.Storage.MaxPools, conf.Storage.ChunkSizeMB, conf.Storage.BasePath)
-		return err
+		for _, volume := range conf.Storage.More {
+			retired := ""
+			if volume.Retired {
+				retired = ", retired"
+			}
+			fmt.Fprintf(c.out, "volume %s: %d pools of %d MiB in %s%s\n", volume.Name, volume.MaxPools, volume.ChunkSizeMB, volume.BasePath, retired)
+		}
+		for _, warning := range sameDisk(conf) {
+			fmt.Fprintln(c.err, "warning:", warning)
+		}
+		return printPromises(c.out, v.promises(c, conf))
 	}
-	_, warnings, err := config.Load(c.configPath, c.env)
+	conf, warnings, err := config.Load(c.configPath, c.env)
 	var problems config.Problems
 	if err != nil && !errors.As(err, &problems) {
 		return &usageError{err}
@@ -39,7 +49,11 @@ func (v checkConfigCmd) Run(c *console) error {
 		Valid    bool            `json:"valid"`
 		Problems config.Problems `json:"problems"`
 		Warnings config.Problems `json:"warnings"`
-	}{err == nil, append(config.Problems{}, problems...), append(config.Problems{}, warnings...)}
+		Promises []promise       `json:"promises,omitempty"`
+	}{err == nil, append(config.Problems{}, problems...), append(config.Problems{}, warnings...), nil}
+	if err == nil {
+		report.Promises = v.promises(c, conf)
+	}
 	if err := c.printJSON(report); err != nil {
 		return err
 	}
@@ -47,6 +61,14 @@ func (v checkConfigCmd) Run(c *console) error {
 		return &usageError{err}
 	}
 	return nil
+}
+
+// promises weighs min_days against what the ring says was recorded lately.
+func (v checkConfigCmd) promises(c *console, conf *config.Config) []promise {
+	if !promises(conf) {
+		return nil
+	}
+	return newPromises(conf, c.measured(conf), 0)
 }
 
 // enabled counts the cameras that are to be recorded.

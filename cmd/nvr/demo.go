@@ -106,7 +106,7 @@ func (r *recorder) show(ctx context.Context, c *console) {
 			return
 		case <-tick.C:
 		}
-		s := r.volume.Status()
+		s := r.archive.Status().Volumes[0]
 		written = append(written, s.Written)
 		written = written[max(0, len(written)-beats-1):]
 		rate := float64(s.Written-written[0]) / max(1, float64(len(written)-1))

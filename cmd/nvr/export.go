@@ -14,7 +14,6 @@ import (
 	"nvr/internal/config"
 	"nvr/internal/media"
 	"nvr/internal/play"
-	"nvr/internal/store"
 )
 
 type exportCmd struct {
@@ -112,7 +111,7 @@ func (v exportCmd) Run(c *console) error {
 }
 
 // find looks the stream up in the ring.
-func (v exportCmd) find(conf *config.Config, volume *store.Volume) (*media.Stream, error) {
+func (v exportCmd) find(conf *config.Config, volume archive) (*media.Stream, error) {
 	var others []string
 	for _, s := range volume.Streams() {
 		switch {

@@ -46,6 +46,7 @@ type listedSegment struct {
 	Bytes   int64       `json:"bytes"`
 	Samples int64       `json:"samples"`
 	Codec   media.Codec `json:"codec"`
+	Volume  string      `json:"volume,omitempty"` // where there are several
 	Pool    uint32      `json:"pool"`
 }
 
@@ -80,15 +81,32 @@ func (v listCmd) Run(c *console) error {
 		return err
 	}
 	if v.JSON {
-		return c.printJSON(newListing(l))
+		return c.printJSON(newListing(l, volumeNames(conf)))
 	}
-	return printListing(c, l)
+	return printListing(c, l, volumeNames(conf))
 }
 
-func newListing(l store.Listing) listing {
+// volumeNames are those of the volumes by number, none where there is but one.
+func volumeNames(conf *config.Config) (names []string) {
+	for _, v := range conf.Storage.Volumes() {
+		names = append(names, v.Name)
+	}
+	if len(names) == 1 {
+		return nil
+	}
+	return names
+}
+
+// newListing makes the JSON. volumes are the names of volumes by number, if they
+// are to be told.
+func newListing(l store.Listing, volumes []string) listing {
 	out := listing{Segments: []listedSegment{}, Gaps: []listedGap{}}
 	for _, s := range l.Segments {
-		out.Segments = append(out.Segments, listedSegment{s.Stream.Camera.ID, s.Stream.Name, s.Run, timestamp(s.Span.From), timestamp(s.Span.To), s.Bytes, s.Samples, s.Codec, s.Pool})
+		volume := ""
+		if s.Volume < len(volumes) {
+			volume = volumes[s.Volume]
+		}
+		out.Segments = append(out.Segments, listedSegment{s.Stream.Camera.ID, s.Stream.Name, s.Run, timestamp(s.Span.From), timestamp(s.Span.To), s.Bytes, s.Samples, s.Codec, volume, s.Pool})
 	}
 	for _, g := range l.Gaps {
 		gap := listedGap{Camera: g.Stream.Camera.ID, Stream: g.Stream.Name, From: timestamp(g.Span.From), Reason: g.Reason, Detail: g.Detail}
@@ -102,7 +120,7 @@ func newListing(l store.Listing) listing {
 }
 
 // printListing shows segments and gaps of each camera in the order of time.
-func printListing(c *console, l store.Listing) error {
+func printListing(c *console, l store.Listing, volumes []string) error {
 	if len(l.Segments)+len(l.Gaps) == 0 {
 		fmt.Fprintln(c.err, "no footage and no gaps in this span")
 		return nil
@@ -114,8 +132,12 @@ func printListing(c *console, l store.Listing) error {
 	}
 	var lines []line
 	for _, s := range l.Segments {
-		lines = append(lines, line{s.Stream, s.Span.From, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%d\t%03d\t", timestamp(s.Span.From), timestamp(s.Span.To),
-			s.Span.Duration().Round(100*time.Millisecond), s.Codec, humanize.Bytes(uint64(s.Bytes)), s.Samples, s.Pool)})
+		pool := fmt.Sprintf("%03d", s.Pool)
+		if s.Volume < len(volumes) {
+			pool = volumes[s.Volume] + "/" + pool
+		}
+		lines = append(lines, line{s.Stream, s.Span.From, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%d\t%s\t", timestamp(s.Span.From), timestamp(s.Span.To),
+			s.Span.Duration().Round(100*time.Millisecond), s.Codec, humanize.Bytes(uint64(s.Bytes)), s.Samples, pool)})
 	}
 	for _, g := range l.Gaps {
 		to, lasted := "open", "-"
@@ -140,15 +162,15 @@ func printListing(c *console, l store.Listing) error {
 }
 
 // hasCamera reports whether the ring or the configuration knows the camera.
-func hasCamera(conf *config.Config, v *store.Volume, id string) bool {
+func hasCamera(conf *config.Config, v archive, id string) bool {
 	return slices.Contains(cameraIDs(conf, v), id)
 }
 
-func unknownCamera(conf *config.Config, v *store.Volume, id string) error {
+func unknownCamera(conf *config.Config, v archive, id string) error {
 	return &notFoundError{fmt.Errorf("no camera %q; there are: %v", id, cameraIDs(conf, v))}
 }
 
-func cameraIDs(conf *config.Config, v *store.Volume) []string {
+func cameraIDs(conf *config.Config, v archive) []string {
 	var ids []string
 	for _, c := range conf.Cameras {
 		ids = append(ids, c.ID)

@@ -31,6 +31,7 @@ type cli struct {
 	Export      exportCmd      `cmd:"" help:"Write footage of one camera as an MP4."`
 	Dump        dumpCmd        `cmd:"" help:"Print what is in a pool file."`
 	Plan        planCmd        `cmd:"" help:"Work out how long a ring lasts."`
+	Volume      volumeCmd      `cmd:"" help:"Add, grow or retire a volume."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration; start nothing."`
 	Doctor      doctorCmd      `cmd:"" help:"Look at the machine and the disks before they disappoint."`
 	Simulate    simulateCmd    `cmd:"" help:"Serve synthetic RTSP cameras on this machine."`

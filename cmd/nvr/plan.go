@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"nvr/internal/config"
+	"nvr/internal/store"
 )
 
 type planCmd struct {
@@ -74,6 +77,14 @@ type plan struct {
 	DiskBytes     int64   `json:"disk_bytes"`
 	BytesPerDay   int64   `json:"bytes_per_day"`
 	DepthSeconds  int64   `json:"depth_seconds"` // kept at least
+	Volume        string  `json:"volume,omitempty"`
+}
+
+// archivePlan is a plan for several volumes: what they come to, and each.
+type archivePlan struct {
+	plan
+	Volumes  []plan    `json:"volumes"`
+	Promises []promise `json:"promises"`
 }
 
 // What a pool holds besides footage: its first MiB, and what commits and
@@ -128,8 +139,12 @@ func (v planCmd) Run(c *console) error {
 	if v.Table {
 		return v.table(c)
 	}
-	if err := v.fill(c); err != nil {
+	conf, err := v.fill(c)
+	if err != nil {
 		return err
+	}
+	if conf != nil && (len(conf.Storage.More) > 0 || promises(conf)) {
+		return v.archive(c, conf)
 	}
 	if v.Cameras < 1 || v.Pools < 2 || v.PoolMB < 8 {
 		return usagef("a ring has at least 1 camera, 2 pools and 8 MiB in each: got --cameras %d --pools %d --pool-mb %d", v.Cameras, v.Pools, v.PoolMB)
@@ -150,31 +165,88 @@ func (v planCmd) Run(c *console) error {
 	if v.JSON {
 		return c.printJSON(p)
 	}
+	return p.print(c, v.Bitrate)
+}
+
+func (p plan) print(c *console, rate bitrate) error {
 	_, err := fmt.Fprintf(c.out, "%d cameras × %s = %s/s, %s a day\n%d pools × %d MiB = %s of disk, allocated at the first start\nkeeps at least %s (%s) of every camera\n",
-		p.Cameras, v.Bitrate, humanize.Bytes(uint64(p.bytesPerSecond())), humanize.Bytes(uint64(p.BytesPerDay)),
+		p.Cameras, rate, humanize.Bytes(uint64(p.bytesPerSecond())), humanize.Bytes(uint64(p.BytesPerDay)),
 		p.Pools, p.PoolMB, humanize.IBytes(uint64(p.DiskBytes)), p.depth(), time.Duration(p.DepthSeconds)*time.Second)
 	return err
 }
 
-// fill takes from the configuration what the flags leave open.
-func (v *planCmd) fill(c *console) error {
-	if v.Cameras != 0 && v.Pools != 0 && v.PoolMB != 0 {
-		return nil
+// archive plans for what the configuration says of volumes and promises.
+func (v planCmd) archive(c *console, conf *config.Config) error {
+	count := map[string]int{}
+	for _, volume := range spread(conf) {
+		count[volume]++
 	}
+	var all archivePlan
+	for _, volume := range conf.Storage.Volumes() {
+		p := newPlan(count[volume.Name], v.Bitrate, volume.MaxPools, volume.ChunkSizeMB)
+		p.Volume = volume.Name
+		if p.Cameras == 0 {
+			p.DepthSeconds = 0
+		} else if all.DepthSeconds == 0 || p.DepthSeconds < all.DepthSeconds {
+			all.DepthSeconds = p.DepthSeconds
+		}
+		all.Cameras += p.Cameras
+		all.Pools += p.Pools
+		all.DiskBytes += p.DiskBytes
+		all.BytesPerDay += p.BytesPerDay
+		all.Volumes = append(all.Volumes, p)
+	}
+	all.BitsPerSecond, all.PoolMB = float64(v.Bitrate), conf.Storage.ChunkSizeMB
+	var measured store.ArchiveStatus
+	if promises(conf) {
+		measured = c.measured(conf)
+	}
+	all.Promises = newPromises(conf, measured, v.Bitrate)
+	if v.JSON {
+		return c.printJSON(all)
+	}
+	for i, p := range all.Volumes {
+		if i > 0 {
+			fmt.Fprintln(c.out)
+		}
+		if len(all.Volumes) > 1 {
+			fmt.Fprintf(c.out, "volume %s:\n", p.Volume)
+		}
+		if p.Cameras == 0 {
+			fmt.Fprintf(c.out, "no cameras; %d pools × %d MiB = %s of disk\n", p.Pools, p.PoolMB, humanize.IBytes(uint64(p.DiskBytes)))
+			continue
+		}
+		if err := p.print(c, v.Bitrate); err != nil {
+			return err
+		}
+	}
+	return printPromises(c.out, all.Promises)
+}
+
+// fill takes from the configuration what the flags leave open. When they say
+// nothing of the ring, it returns the configuration: there may be more to it.
+func (v *planCmd) fill(c *console) (*config.Config, error) {
+	if v.Cameras != 0 && v.Pools != 0 && v.PoolMB != 0 {
+		return nil, nil
+	}
+	whole := v.Cameras == 0 && v.Pools == 0 && v.PoolMB == 0 && v.Keep == ""
 	if _, err := os.Stat(c.configPath); errors.Is(err, fs.ErrNotExist) {
 		if v.Cameras == 0 || v.Pools == 0 && v.Keep == "" {
-			return usagef("there is no %s to take the rest from: give --cameras, --pools and --pool-mb, or name a file with --config", c.configPath)
+			return nil, usagef("there is no %s to take the rest from: give --cameras, --pools and --pool-mb, or name a file with --config", c.configPath)
 		}
 		v.Pools, v.PoolMB = max(v.Pools, 2), cmp.Or(v.PoolMB, 512)
-		return nil
+		return nil, nil
 	}
 	conf, err := c.loadConfig()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v.Cameras = cmp.Or(v.Cameras, enabled(conf))
 	v.Pools, v.PoolMB = cmp.Or(v.Pools, conf.Storage.MaxPools), cmp.Or(v.PoolMB, conf.Storage.ChunkSizeMB)
-	return nil
+	if whole && v.Cameras > 0 {
+		return conf, nil
+	}
+	return nil, nil
 }
 
 func (v planCmd) table(c *console) error {

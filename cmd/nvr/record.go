@@ -52,7 +52,7 @@ const camerasMayTake = 1500 * time.Millisecond
 // recorder is a running nvr record.
 type recorder struct {
 	conf    *config.Config
-	volume  *store.Volume
+	archive *store.Archive
 	cameras []*ingest.Camera // of the enabled ones, in the order of the file
 	since   time.Time
 }
@@ -66,23 +66,29 @@ func (c *console) record(conf *config.Config, watch func(context.Context, *recor
 		debug.SetMemoryLimit(memoryBase + int64(enabled(conf))*memoryPerCamera)
 	}
 	r := &recorder{conf: conf, since: c.now()}
-	o := storeOptions(conf, r.since, c.log)
-	o.Progress = c.progress("making the ring")
-	volume, err := store.Open(o)
+	o := archiveOptions(conf, r.since, c.log)
+	for i := range o.Volumes {
+		what := "making the ring"
+		if len(o.Volumes) > 1 {
+			what += " of volume " + o.Volumes[i].Name
+		}
+		o.Volumes[i].Progress = c.progress(what)
+	}
+	archive, err := store.OpenArchive(o)
 	if err != nil {
 		return explain(err)
 	}
-	defer volume.Close()
-	r.volume = volume
+	defer archive.Close()
+	r.archive = archive
 	for _, camera := range conf.Cameras {
 		if camera.Enabled {
-			r.cameras = append(r.cameras, newCamera(conf, camera, r.since, volume, c.log))
+			r.cameras = append(r.cameras, newCamera(conf, camera, r.since, archive, c.log))
 		}
 	}
 	return r.run(c, watch)
 }
 
-// explain adds the exit code to what store.Open says.
+// explain adds the exit code to what opening a volume for writing says.
 func explain(err error) error {
 	var mismatch *store.MismatchError
 	if errors.As(err, &mismatch) {
@@ -94,20 +100,15 @@ func explain(err error) error {
 func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error {
 	ctx, stop := context.WithCancel(c.ctx)
 	defer stop()
-	c.log.Info("recording", "cameras", len(r.cameras), "into", r.conf.Storage.BasePath, "pools", r.conf.Storage.MaxPools, "pool_mb", r.conf.Storage.ChunkSizeMB)
+	for _, v := range r.conf.Storage.Volumes() {
+		if !v.Retired {
+			c.log.Info("recording", "cameras", len(r.cameras), "into", v.BasePath, "pools", v.MaxPools, "pool_mb", v.ChunkSizeMB)
+		}
+	}
 
 	var beside sync.WaitGroup
 	defer beside.Wait()
-	server, err := control.Listen(r.conf.Storage.BasePath, func() any { return r.status() })
-	if err != nil {
-		c.log.Warn("nvr status will not see this recorder", "error", err)
-	} else {
-		beside.Go(func() {
-			if err := server.Run(ctx); err != nil {
-				c.log.Error("nvr status no longer sees this recorder", "error", err)
-			}
-		})
-	}
+	r.listen(ctx, c, &beside)
 	if watch != nil {
 		beside.Go(func() { watch(ctx, r) })
 	}
@@ -117,7 +118,7 @@ func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error
 	defer stopWriting()
 	written := make(chan error, 1)
 	go func() {
-		written <- r.volume.Run(writing)
+		written <- r.archive.Run(writing)
 		stop() // without a writer there is nothing to record for
 	}()
 	r.sayDisabled()
@@ -149,11 +150,31 @@ func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error
 	return nil
 }
 
+// listen answers nvr status, on each volume that is there: with any of them gone
+// the recorder is found all the same.
+func (r *recorder) listen(ctx context.Context, c *console, beside *sync.WaitGroup) {
+	for i, v := range r.archive.Status().Volumes {
+		if v.Error != "" || v.Retired {
+			continue
+		}
+		server, err := control.Listen(r.conf.Storage.Volumes()[i].BasePath, func() any { return r.status() })
+		if err != nil {
+			c.log.Warn("nvr status will not see this recorder", "error", err)
+			continue
+		}
+		beside.Go(func() {
+			if err := server.Run(ctx); err != nil {
+				c.log.Error("nvr status no longer sees this recorder", "error", err)
+			}
+		})
+	}
+}
+
 // sayDisabled writes down why there is nothing from the cameras that are off.
 func (r *recorder) sayDisabled() {
 	for _, camera := range r.conf.Cameras {
 		if !camera.Enabled {
-			r.volume.OfferGap(media.Gap{Stream: stream(camera), Span: media.Span{From: r.since.UnixNano()}, Reason: media.ReasonDisabled})
+			r.archive.OfferGap(media.Gap{Stream: stream(camera), Span: media.Span{From: r.since.UnixNano()}, Reason: media.ReasonDisabled})
 		}
 	}
 }

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -22,7 +26,7 @@ type statusCmd struct {
 
 // Help is shown below the usage line.
 func (statusCmd) Help() string {
-	return `Asks the running recorder, or reads the ring when none is running: pools, generation, what is used, where and how fast it writes, the oldest footage and the depth of each camera, the state of each camera, and in how many days the ring wraps.
+	return `Asks the running recorder, or reads the rings when none is running: of each volume the pools, generation, what is used, where and how fast it writes and in how many days it wraps; the state, oldest footage and depth of each camera; whether what min_days promises can be kept.
 
 Examples:
     nvr status
@@ -35,12 +39,15 @@ type statusDocument struct {
 	Recording bool           `json:"recording"`
 	PID       int            `json:"pid,omitempty"`
 	Since     string         `json:"since,omitempty"`
-	Volume    volumeStatus   `json:"volume"`
+	Volume    volumeStatus   `json:"volume"`  // the first of the volumes
+	Volumes   []volumeStatus `json:"volumes"` // all
+	Streams   []streamStatus `json:"streams"` // over all volumes
 	Cameras   []cameraStatus `json:"cameras"`
+	Promises  []promise      `json:"promises"` // of cameras with min_days
 }
 
 type volumeStatus struct {
-	store.Status
+	store.VolumeStatus
 	Oldest     string         `json:"oldest,omitempty"`
 	Newest     string         `json:"newest,omitempty"`
 	LastCommit string         `json:"last_commit,omitempty"`
@@ -49,6 +56,7 @@ type volumeStatus struct {
 
 type streamStatus struct {
 	store.StreamStatus
+	Volume string `json:"volume"` // that has the newest footage
 	Oldest string `json:"oldest"`
 	Newest string `json:"newest"`
 }
@@ -57,6 +65,8 @@ type cameraStatus struct {
 	ID      string         `json:"id"`
 	Name    string         `json:"name"`
 	Enabled bool           `json:"enabled"`
+	Volume  string         `json:"volume,omitempty"`  // that it is being recorded into
+	Home    string         `json:"home,omitempty"`    // where it belongs
 	Session *sessionStatus `json:"session,omitempty"` // while recording
 }
 
@@ -74,17 +84,32 @@ func newSession(s ingest.Status) *sessionStatus {
 	return session
 }
 
-// newStatus describes a volume and the cameras of the configuration.
-func newStatus(conf *config.Config, v *store.Volume) statusDocument {
-	s := v.Status()
-	d := statusDocument{Version: versionNumber(), Volume: volumeStatus{Status: s, Oldest: stamp(s.Oldest), Newest: stamp(s.Newest), LastCommit: stamp(s.LastCommit), Streams: []streamStatus{}}, Cameras: []cameraStatus{}}
-	for _, st := range s.Streams {
-		d.Volume.Streams = append(d.Volume.Streams, streamStatus{st, stamp(st.Oldest), stamp(st.Newest)})
+// newStatus describes the volumes and the cameras of the configuration.
+func newStatus(conf *config.Config, a *store.Archive) statusDocument {
+	s := a.Status()
+	d := statusDocument{Version: versionNumber(), Streams: newStreams(conf, s.Streams), Cameras: []cameraStatus{}, Promises: newPromises(conf, s, 0)}
+	for _, v := range s.Volumes {
+		d.Volumes = append(d.Volumes, volumeStatus{VolumeStatus: v, Oldest: stamp(v.Oldest), Newest: stamp(v.Newest), LastCommit: stamp(v.LastCommit), Streams: newStreams(conf, v.Streams)})
 	}
+	d.Volume = d.Volumes[0]
 	for _, c := range conf.Cameras {
-		d.Cameras = append(d.Cameras, cameraStatus{ID: c.ID, Name: c.Name, Enabled: c.Enabled})
+		camera := cameraStatus{ID: c.ID, Name: c.Name, Enabled: c.Enabled}
+		for _, p := range s.Cameras {
+			if p.Camera == c.ID && (camera.Volume == "" || p.Stream == streamName) {
+				camera.Volume, camera.Home = p.Volume, p.Home
+			}
+		}
+		d.Cameras = append(d.Cameras, camera)
 	}
 	return d
+}
+
+func newStreams(conf *config.Config, streams []store.StreamStatus) []streamStatus {
+	volumes, all := conf.Storage.Volumes(), []streamStatus{}
+	for _, st := range streams {
+		all = append(all, streamStatus{st, volumes[st.Volume].Name, stamp(st.Oldest), stamp(st.Newest)})
+	}
+	return all
 }
 
 // stamp is timestamp, or nothing for no time.
@@ -96,7 +121,7 @@ func stamp(wallUnixNano int64) string {
 }
 
 func (r *recorder) status() statusDocument {
-	d := newStatus(r.conf, r.volume)
+	d := newStatus(r.conf, r.archive)
 	d.Recording, d.PID, d.Since = true, os.Getpid(), timestamp(r.since.UnixNano())
 	next := 0
 	for i := range d.Cameras {
@@ -113,41 +138,107 @@ func (v statusCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	answer, err := control.Ask(c.ctx, conf.Storage.BasePath)
+	answer, err := ask(c.ctx, conf)
 	if err == nil && v.JSON {
 		return c.printJSON(answer)
 	}
 	var d statusDocument
 	switch {
 	case errors.Is(err, control.ErrNotRunning):
-		volume, err := c.openForReading(conf)
+		archive, err := c.openForReading(conf)
 		if err != nil {
 			return err
 		}
-		defer volume.Close()
-		d = newStatus(conf, volume)
+		defer archive.Close()
+		d = newStatus(conf, archive)
 		if v.JSON {
 			return c.printJSON(d)
 		}
 	case err != nil:
 		return err
 	default:
-		if err := json.Unmarshal(answer, &d); err != nil {
-			return fmt.Errorf("the recorder is of another version: %w", err)
+		if err := json.Unmarshal(answer, &d); err != nil || len(d.Volumes) == 0 {
+			return fmt.Errorf("the recorder is of another version: %w", cmp.Or(err, errors.New("it does not tell of its volumes")))
 		}
 	}
 	return d.print(c)
 }
 
+// ask asks the running recorder on any of the volumes: some may not be there.
+func ask(ctx context.Context, conf *config.Config) (answer json.RawMessage, err error) {
+	var failed error
+	for _, v := range conf.Storage.Volumes() {
+		answer, err = control.Ask(ctx, v.BasePath)
+		if err == nil {
+			return answer, nil
+		}
+		if !errors.Is(err, control.ErrNotRunning) {
+			failed = cmp.Or(failed, err)
+		}
+	}
+	return nil, cmp.Or(failed, err)
+}
+
 func (d *statusDocument) print(c *console) error {
-	s := &d.Volume
 	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	if d.Recording {
 		fmt.Fprintf(w, "recording\tsince %s, pid %d\n", d.Since, d.PID)
 	} else {
 		fmt.Fprintf(w, "recording\tno\n")
 	}
+	for i := range d.Volumes {
+		if len(d.Volumes) > 1 {
+			fmt.Fprintf(w, "\nvolume\t%s\n", d.Volumes[i].title())
+		}
+		d.Volumes[i].print(w, d.Recording)
+	}
+	fmt.Fprintf(w, "\nCAMERA\tNAME\tSTATE\tSTREAM\tCODEC\tRATE\tOLDEST\tDEPTH\n")
+	listed := map[string]bool{}
+	for _, camera := range d.Cameras {
+		listed[camera.ID] = true
+		found := false
+		for _, st := range d.Streams {
+			if st.Camera == camera.ID {
+				found = true
+				st.line(w, camera.Name, camera.state())
+			}
+		}
+		if !found {
+			fmt.Fprintf(w, "%s\t%s\t%s\t-\t-\t-\t-\t-\n", camera.ID, camera.Name, camera.state())
+		}
+	}
+	for _, st := range d.Streams {
+		if !listed[st.Camera] {
+			st.line(w, st.Name, "not in the configuration")
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return printPromises(c.out, d.Promises)
+}
+
+// title is a volume in one line: its name and how it is.
+func (s *volumeStatus) title() string {
+	title := s.Name
+	switch {
+	case s.Retired:
+		title += ", retired"
+	case s.Down:
+		title += ", DOWN"
+	}
+	if len(s.Cameras) > 0 {
+		title += ": " + strings.Join(s.Cameras, " ")
+	}
+	return title
+}
+
+func (s *volumeStatus) print(w io.Writer, recording bool) {
 	fmt.Fprintf(w, "ring\t%s\n", s.Dir)
+	if s.Error != "" {
+		fmt.Fprintf(w, "missing\t%s\n", s.Error)
+		return
+	}
 	fmt.Fprintf(w, "pools\t%d of %d hold footage, %s each\n", s.UsedPools, s.Pools, humanize.IBytes(uint64(s.PoolBytes)))
 	if s.ActivePool >= 0 {
 		fmt.Fprintf(w, "position\tpool %03d, generation %d, at %s\n", s.ActivePool, s.Generation, humanize.IBytes(uint64(s.Position)))
@@ -159,7 +250,7 @@ func (d *statusDocument) print(c *console) error {
 	if s.Rate > 0 {
 		fmt.Fprintf(w, "rate\t%s/s: the ring wraps in %s\n", humanize.Bytes(uint64(s.Rate)), roughly(time.Duration(s.WrapDays*float64(24*time.Hour))))
 	}
-	if d.Recording {
+	if recording && !s.Retired {
 		fmt.Fprintf(w, "queue\t%d records, %s; %d dropped since the start\n", s.QueuedRecords, humanize.IBytes(uint64(s.QueuedBytes)), s.Refused)
 	}
 	if s.Down {
@@ -168,27 +259,6 @@ func (d *statusDocument) print(c *console) error {
 	if !s.Indexed {
 		fmt.Fprintf(w, "index\tolder pools are still being read\n")
 	}
-	fmt.Fprintf(w, "\nCAMERA\tNAME\tSTATE\tSTREAM\tCODEC\tRATE\tOLDEST\tDEPTH\n")
-	listed := map[string]bool{}
-	for _, camera := range d.Cameras {
-		listed[camera.ID] = true
-		found := false
-		for _, st := range s.Streams {
-			if st.Camera == camera.ID {
-				found = true
-				st.line(w, camera.Name, camera.state())
-			}
-		}
-		if !found {
-			fmt.Fprintf(w, "%s\t%s\t%s\t-\t-\t-\t-\t-\n", camera.ID, camera.Name, camera.state())
-		}
-	}
-	for _, st := range s.Streams {
-		if !listed[st.Camera] {
-			st.line(w, st.Name, "not in the configuration")
-		}
-	}
-	return w.Flush()
 }
 
 func (st streamStatus) line(w *tabwriter.Writer, name, state string) {

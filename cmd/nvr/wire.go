@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,24 +10,48 @@ import (
 	"nvr/internal/config"
 	"nvr/internal/ingest"
 	"nvr/internal/media"
+	"nvr/internal/play"
 	"nvr/internal/store"
 )
 
 // streamName is the only stream of a camera so far.
 const streamName = "main"
 
-func storeOptions(conf *config.Config, epoch time.Time, log *slog.Logger) store.Options {
+// archive is footage that can be read: the volumes of a configuration, or one
+// of them, or pool files that lie about.
+type archive interface {
+	play.Archive
+	Streams() []*media.Stream
+	List(ctx context.Context, q store.Query) (store.Listing, error)
+	Close() error
+}
+
+func volumeOptions(conf *config.Config, v config.Volume, epoch time.Time, log *slog.Logger) store.VolumeOptions {
 	s := conf.Storage
-	return store.Options{
-		Dir:             s.BasePath,
-		Pools:           s.MaxPools,
-		PoolBytes:       s.PoolBytes(),
+	if len(s.More) > 0 {
+		log = log.With("volume", v.Name)
+	}
+	return store.VolumeOptions{Name: v.Name, Retired: v.Retired, Options: store.Options{
+		Dir:             v.BasePath,
+		Pools:           v.MaxPools,
+		PoolBytes:       v.PoolBytes(),
 		QueueRecords:    s.WriterQueueSize,
 		CommitInterval:  s.CommitInterval,
 		SegmentDuration: s.SegmentDuration,
 		Epoch:           epoch,
 		Log:             log,
+	}}
+}
+
+func archiveOptions(conf *config.Config, epoch time.Time, log *slog.Logger) store.ArchiveOptions {
+	o := store.ArchiveOptions{Cameras: map[media.UUID]store.CameraRule{}, Log: log}
+	for _, v := range conf.Storage.Volumes() {
+		o.Volumes = append(o.Volumes, volumeOptions(conf, v, epoch, log))
 	}
+	for _, c := range conf.Cameras {
+		o.Cameras[media.CameraUUID(c.ID)] = store.CameraRule{Volume: c.Volume, MaxAge: time.Duration(c.MaxDays) * 24 * time.Hour}
+	}
+	return o
 }
 
 // newCamera makes the machine of one camera. It cuts its records on the beat
@@ -51,12 +76,12 @@ func stream(c config.Camera) *media.Stream {
 	return &media.Stream{Camera: media.Camera{UUID: media.CameraUUID(c.ID), ID: c.ID, Name: c.Name}, Name: streamName}
 }
 
-// openForReading opens the ring of the configuration, also while it is being
-// recorded into.
-func (c *console) openForReading(conf *config.Config) (*store.Volume, error) {
-	v, err := store.OpenReadOnly(storeOptions(conf, time.Time{}, c.log))
+// openForReading opens the volumes of the configuration, also while they are
+// being recorded into.
+func (c *console) openForReading(conf *config.Config) (*store.Archive, error) {
+	a, err := store.OpenArchiveReadOnly(archiveOptions(conf, time.Time{}, c.log))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, &notFoundError{fmt.Errorf("no recordings in %s: nvr record makes the ring there", conf.Storage.BasePath)}
 	}
-	return v, err
+	return a, err
 }

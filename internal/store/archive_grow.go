@@ -34,3 +34,6 @@ func Grow(o Options) (had int, err error) {
 	}
 	return had, ring.Grow(v.dir, o.Pools, o.Progress)
 }
+
+// Exists reports whether there is a ring in o.Dir, be it readable or not.
+func Exists(o Options) bool { return ring.Exists(newVolume(o).dir) }
