@@ -31,7 +31,11 @@ func (v *Volume) tell(f *PoolFault) {
 	if v.unlock != nil {
 		log = v.o.Log.Error
 	}
-	log("a pool file is passed over", "dir", v.dir.Path(), "file", f.File, "reason", f.Reason, "footage_served", f.Readable, "remedy", f.Remedy)
+	file := f.File
+	if d, ok := v.dir.(looseDir); ok {
+		file = d.paths[file]
+	}
+	log("a pool file is passed over", "dir", v.dir.Path(), "file", file, "reason", f.Reason, "footage_served", f.Readable, "remedy", f.Remedy)
 }
 
 // cannotWrite says what to do about a directory that takes no lock.

@@ -54,6 +54,10 @@ type Status struct {
 	Written       int64          `json:"written_bytes"`   // since the start, all included
 	LastCommit    int64          `json:"-"`               // ns UTC; 0: none yet
 	Streams       []StreamStatus `json:"streams"`
+	PassedOver    []*PoolFault   `json:"passed_over"`    // pool files that cannot be used: see docs/damage.md
+	BadRecords    int64          `json:"bad_records"`    // that the scrub found damaged
+	Scrubbed      int64          `json:"scrubbed_bytes"` // by the scrub, in this round
+	ScrubRounds   int64          `json:"scrub_rounds"`   // since the start
 }
 
 // StreamStatus is what the archive has of one stream.
@@ -80,6 +84,8 @@ func (v *Volume) Status() Status {
 		Indexed: v.writer == nil || v.indexed.Load(), Writing: v.writer != nil, Down: v.counters.down.Load() || v.counters.stalled.Load(), Position: v.counters.position.Load(),
 		Refused: v.counters.refused.Load() + v.queue.losses(), Failures: v.counters.failures.Load(), Commits: v.counters.commits.Load(), Written: v.counters.bytes.Load(), LastCommit: v.counters.lastCommit.Load()}
 	s.QueuedRecords, s.QueuedBytes = v.queue.len()
+	s.PassedOver = append([]*PoolFault{}, v.ring.Faults()...)
+	s.BadRecords, s.Scrubbed, s.ScrubRounds = v.scrubbed.records.Load(), v.scrubbed.bytes.Load(), v.scrubbed.passes.Load()
 	if used := v.ring.Used(); len(used) > 0 {
 		newest := used[len(used)-1]
 		s.UsedPools, s.ActivePool, s.Generation = len(used), int(newest.Pool), newest.Generation

@@ -33,6 +33,7 @@ type Options struct {
 	CommitInterval  time.Duration // footage a power cut may cost, at most
 	SegmentDuration time.Duration // length of a listed segment
 	Epoch           time.Time     // when the beat began; cameras share it
+	ScrubRate       int64         // bytes per second at which Run reads older footage and checks it; 0: not at all
 	Log             *slog.Logger  // nil: silent
 
 	// Progress (may be nil) hears of the bytes allocated when a ring is made.
@@ -77,18 +78,19 @@ func commitDelay(commit time.Duration) time.Duration { return min(afterBeat, com
 // Volume is one ring on one disk with one writer. All methods may be called
 // concurrently with each other and with Run.
 type Volume struct {
-	o      Options
-	dir    disk.Dir
-	ring   *ring.Ring
-	index  index.Index
-	names  descriptions
-	cache  directoryCache
-	queue  *queue
-	writer *writer // nil when the volume was opened for reading
-	early  *early  // nil when the writer began with all of its pool
-	unlock func()
-	loose  bool     // pool files without their ring: see OpenLoose
-	told   sync.Map // int → true: pools that the log said are passed over
+	o        Options
+	dir      disk.Dir
+	ring     *ring.Ring
+	index    index.Index
+	names    descriptions
+	cache    directoryCache
+	queue    *queue
+	writer   *writer // nil when the volume was opened for reading
+	early    *early  // nil when the writer began with all of its pool
+	unlock   func()
+	scrubbed scrubbed
+	loose    bool     // pool files without their ring: see OpenLoose
+	told     sync.Map // int → true: pools that the log said are passed over
 
 	indexMu sync.Mutex // one Put or Drop at a time; readers take no part
 
@@ -225,6 +227,7 @@ func (v *Volume) Run(ctx context.Context) error {
 		}
 	})
 	background.Go(func() { v.watch(ctx) })
+	background.Go(func() { v.scrub(ctx) })
 	return v.writer.run(ctx)
 }
 

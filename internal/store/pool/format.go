@@ -115,3 +115,19 @@ func PayloadCRC(id Identity, group int64, payload []byte) uint32 {
 
 // Align rounds n up to whole blocks.
 func Align(n int64) int64 { return (n + BlockSize - 1) &^ (BlockSize - 1) }
+
+// Zero reports whether all of b is zero, as padding is.
+func Zero(b []byte) bool {
+	for len(b) >= 8 {
+		if le.Uint64(b) != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -49,6 +49,9 @@ type Super struct {
 // superCRC is where a superblock's checksum lies; it covers what is before it.
 const superCRC = 84
 
+// SuperSize is what a superblock takes of its block; zeros follow.
+const SuperSize = superCRC + 4
+
 // SuperOffset is where the superblock with this counter lies.
 func SuperOffset(counter uint64) int64 { return int64(counter%2) * SuperSlot1 }
 

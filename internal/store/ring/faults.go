@@ -15,11 +15,11 @@ import (
 // PoolFault says why a pool file is passed over: nothing is written to it, and
 // what can be read of it is read. The ring goes on without it.
 type PoolFault struct {
-	Pool     int
-	File     string
-	Reason   string
-	Remedy   string
-	Readable bool // the footage in it is served
+	Pool     int    `json:"pool"`
+	File     string `json:"file"`
+	Reason   string `json:"reason"`
+	Remedy   string `json:"remedy"`
+	Readable bool   `json:"readable"` // the footage in it is served
 }
 
 func (e *PoolFault) Error() string {
@@ -201,4 +201,74 @@ func (r *Ring) surveyed(f disk.File, n int) (s pool.Super, ok bool) {
 	}
 	return pool.Super{Ring: r.UUID, Pool: uint32(n), Pools: uint32(r.Pools), Size: r.Size, Generation: first.Generation, State: pool.Active,
 		OpenID: first.OpenID, FirstSeq: first.Seq}, true
+}
+
+// FileName is the name of pool n's file: Name(n), unless names were mixed up.
+func (r *Ring) FileName(n int) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.names[n]
+}
+
+// Slots tells what is wrong with the two superblocks of a pool file, by offset:
+// one that rotted is made up for by the other, until that rots too. block is
+// aligned memory for one block.
+func Slots(f disk.File, n int, block []byte) map[int64]error {
+	bad := map[int64]error{}
+	var counters [2]uint64
+	for i, off := range []int64{0, pool.SuperSlot1} {
+		if _, err := f.ReadAt(block[:pool.BlockSize], off); err != nil {
+			bad[off] = err
+			continue
+		}
+		s, err := pool.DecodeSuper(block, uint32(n), off)
+		counters[i] = s.Counter
+		switch {
+		case errors.Is(err, pool.ErrEmpty) && pool.Zero(block[:pool.BlockSize]): // never written, or not any more: see below
+		case err != nil:
+			bad[off] = err
+		case !pool.Zero(block[pool.SuperSize:pool.BlockSize]):
+			bad[off] = &pool.CorruptError{Pool: uint32(n), Offset: off + pool.SuperSize, Reason: "superblock: bytes behind it are not zero"}
+		}
+	}
+	for i, off := range []int64{0, pool.SuperSlot1} {
+		if other := counters[1-i]; counters[i] == 0 && other > 1 && bad[off] == nil {
+			bad[off] = &pool.CorruptError{Pool: uint32(n), Offset: off, Reason: "superblock: gone"}
+		}
+	}
+	return bad
+}
+
+// Identify tells which pool of which ring a file is, and which generation it
+// holds, by its superblocks or else by its groups.
+func Identify(f disk.File) (pool.Super, error) {
+	size, err := f.Size()
+	if err != nil {
+		return pool.Super{}, err
+	}
+	s, damaged, superErr := newestSuper(f, 0)
+	var version *pool.VersionError
+	if errors.As(superErr, &version) || superErr == nil && !damaged {
+		return s, superErr
+	}
+	var of *pool.Identity // the first group's ring and pool
+	first, ok, err := pool.Survey(f, size, func(id pool.Identity) bool {
+		if of == nil && superErr == nil {
+			of = &pool.Identity{Ring: s.Ring, Pool: s.Pool}
+		}
+		if of == nil {
+			of = &id
+		}
+		return id.Ring == of.Ring && id.Pool == of.Pool
+	})
+	switch {
+	case err != nil:
+		return pool.Super{}, err
+	case ok && first.Generation > s.Generation:
+		s.Ring, s.Pool, s.Generation, s.State, s.FirstSeq, s.OpenID = first.Ring, first.Pool, first.Generation, pool.Active, first.Seq, first.OpenID
+		return s, nil
+	case superErr != nil:
+		return pool.Super{}, superErr
+	}
+	return s, nil
 }
