@@ -55,3 +55,13 @@ eio: rigs ## one EIO at the n-th block write, n = 1 to 100
 
 kill: rigs ## kill -9, 200 times
 	bin/rigs/campaign kill $(CRASH)
+
+# What recording asks of a hard disk: rigs/hdd. Root, e2fsprogs, xfsprogs, ffmpeg; about 11 minutes, 4 GB of room
+# under bin. Flags: make hdd HDD='--fs xfs --secs 20'
+.PHONY: hdd hdd-compare
+
+hdd: build ## the recorder on a modelled disk, ext4 and xfs: how busy the heads are
+	python3 -B rigs/hdd/product.py --nvr bin/nvr --scratch bin/hdd --out bin/hdd.md $(HDD)
+
+hdd-compare: ## other ways to record on the same disk, without the recorder
+	python3 -B rigs/hdd/compare.py --scratch bin/hdd $(HDD)

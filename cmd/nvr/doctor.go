@@ -49,7 +49,9 @@ func doctorOptions(c *console, conf *config.Config, writeTest bool) doctor.Optio
 		MemoryBytes:    memoryBase + int64(enabled(conf))*memoryPerCamera,
 		CommitInterval: conf.Storage.CommitInterval,
 		WriteTest:      writeTest,
-		Volumes:        []doctor.Volume{{Dir: conf.Storage.BasePath, Pools: conf.Storage.MaxPools, PoolBytes: conf.Storage.PoolBytes()}},
+	}
+	for _, v := range conf.Storage.Volumes() {
+		o.Volumes = append(o.Volumes, doctor.Volume{Dir: v.BasePath, Pools: v.MaxPools, PoolBytes: v.PoolBytes()})
 	}
 	for _, camera := range conf.Cameras {
 		o.HasPasswords = o.HasPasswords || len(camera.Secrets()) > 0

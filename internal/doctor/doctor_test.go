@@ -178,7 +178,7 @@ func TestFindings(t *testing.T) {
 		{"a synchronised clock", func(*fake, *Options) {}, OK, "clock: off by at most 12ms"},
 
 		{"ext4", func(f *fake, _ *Options) { f.on("xfs", "ext4") }, OK, "file system: ext4"},
-		{"ext4's journal", func(f *fake, _ *Options) { f.on("xfs", "ext4") }, Advice, "ext4 layout: journal → packed_meta_blocks"},
+		{"ext4's journal", func(f *fake, _ *Options) { f.on("xfs", "ext4") }, OK, "ext4 layout: packed_meta_blocks"},
 		{"btrfs", func(f *fake, _ *Options) { f.on("xfs", "btrfs") }, Warning, "file system: copies on write → chattr +C"},
 		{"zfs", func(f *fake, _ *Options) { f.on("xfs", "zfs") }, Warning, "file system: copies on write → ext4 or xfs"},
 		{"nfs", func(f *fake, _ *Options) { f.on("xfs", "nfs4") }, Warning, "file system: another machine → local disk"},

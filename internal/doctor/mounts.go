@@ -36,7 +36,12 @@ func parseMount(line string) (mount, bool) {
 	if !ok || len(l) < 6 || len(r) < 3 {
 		return mount{}, false
 	}
-	options := append(strings.Split(l[5], ","), strings.Split(r[2], ",")...)
+	options := strings.Split(l[5], ",")
+	for _, o := range strings.Split(r[2], ",") {
+		if !slices.Contains(options, o) {
+			options = append(options, o)
+		}
+	}
 	return mount{device: l[2], point: unescape(l[4]), fs: r[0], source: unescape(r[1]), options: options}, true
 }
 
@@ -126,8 +131,7 @@ func (e *exam) fileSystem(v Volume, m mount) {
 		e.find(known.severity, "file system", v.Dir, m.fs+" "+known.why, known.remedy)
 	}
 	if m.fs == "ext4" {
-		e.find(Advice, "ext4 layout", v.Dir, "where the journal lies cannot be seen from here: by default it is in the middle of the disk, and each commit goes there while the ring is written for the first time",
-			"make the next one with mkfs.ext4 -E packed_meta_blocks=1 (docs/operate.md); once the ring is full it does not matter")
+		e.ok("ext4 layout", v.Dir, "whether the journal is at the start of the disk (packed_meta_blocks) or in its middle cannot be seen from here; over a whole ring the two come to the same")
 	}
 	e.mountOptions(v, m)
 }
