@@ -17,6 +17,7 @@ import (
 )
 
 type exportCmd struct {
+	poolFlags
 	Camera string `required:"" placeholder:"ID" help:"Camera to export."`
 	Stream string `default:"main" placeholder:"NAME" help:"Its stream (default: main)."`
 	From   string `placeholder:"T" help:"First instant (default: the oldest there is)."`
@@ -30,10 +31,13 @@ type exportCmd struct {
 func (exportCmd) Help() string {
 	return `Writes an MP4 (moov first) with all tracks, cut exactly to the range by an edit list; nothing is recoded. Works while recording, up to the last commit. The file appears under its name when it is complete, never before.
 
+` + helpPools + `
+
 Examples:
     nvr export --camera cam1 --from -10m
     nvr export --camera cam1 --from 2026-02-19T14:00:00Z --to 2026-02-19T14:05:00Z -o burglary.mp4
     nvr export --camera cam1 --from -1h --gaps skip -o - | ffplay -
+    nvr export --camera cam1 -o all.mp4 --pool /mnt/rescued/pool_*.bin
 
 ` + timeHelp
 }
@@ -73,11 +77,7 @@ func (v exportCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	conf, err := c.loadConfig()
-	if err != nil {
-		return err
-	}
-	volume, err := c.openForReading(conf)
+	conf, volume, err := v.open(c)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (v exportCmd) Run(c *console) error {
 	}
 	name, result, err := v.write(c, o, volume, func() (play.Archive, error) {
 		volume.Close()
-		volume, err = c.openForReading(conf)
+		_, volume, err = v.open(c)
 		return volume, err
 	})
 	switch {

@@ -15,6 +15,7 @@ import (
 )
 
 type listCmd struct {
+	poolFlags
 	Camera string `placeholder:"ID" help:"Only this camera."`
 	From   string `placeholder:"T" help:"Only what is there at or after T."`
 	To     string `placeholder:"T" help:"Only what is there before T."`
@@ -25,9 +26,12 @@ type listCmd struct {
 func (listCmd) Help() string {
 	return `Lists segments (about segment_duration_secs each) and the gaps between them with their reasons. Works while recording, up to the last commit.
 
+` + helpPools + `
+
 Examples:
     nvr list --camera cam1 --from -1h
     nvr list --from 2026-02-19T14:00:00Z --to 2026-02-19T15:00:00Z --json
+    nvr list --pool /mnt/rescued/pool_*.bin
 
 ` + timeHelp
 }
@@ -64,11 +68,7 @@ func (v listCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	conf, err := c.loadConfig()
-	if err != nil {
-		return err
-	}
-	volume, err := c.openForReading(conf)
+	conf, volume, err := v.open(c)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@ type cli struct {
 	Status      statusCmd      `cmd:"" help:"Show the ring, its cameras and how long it lasts."`
 	List        listCmd        `cmd:"" help:"List the footage that is there, and the gaps with their reasons."`
 	Export      exportCmd      `cmd:"" help:"Write footage of one camera as an MP4."`
-	Dump        dumpCmd        `cmd:"" help:"Print what is in a pool file."`
+	Verify      verifyCmd      `cmd:"" help:"Read everything and compare it with its checksums."`
+	Dump        dumpCmd        `cmd:"" help:"Print what is in pool files."`
 	Plan        planCmd        `cmd:"" help:"Work out how long a ring lasts."`
 	Volume      volumeCmd      `cmd:"" help:"Add, grow or retire a volume."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration; start nothing."`

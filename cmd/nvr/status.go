@@ -256,6 +256,12 @@ func (s *volumeStatus) print(w io.Writer, recording bool) {
 	if s.Down {
 		fmt.Fprintf(w, "disk\tDOWN: footage cannot be written\n")
 	}
+	for _, f := range s.PassedOver {
+		fmt.Fprintf(w, "passed over\t%s %s: %s\n", f.File, f.Reason, f.Remedy)
+	}
+	if s.BadRecords > 0 {
+		fmt.Fprintf(w, "damaged\t%d records, the scrub found: nvr verify tells where\n", s.BadRecords)
+	}
 	if !s.Indexed {
 		fmt.Fprintf(w, "index\tolder pools are still being read\n")
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -81,7 +80,7 @@ func stream(c config.Camera) *media.Stream {
 func (c *console) openForReading(conf *config.Config) (*store.Archive, error) {
 	a, err := store.OpenArchiveReadOnly(archiveOptions(conf, time.Time{}, c.log))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, &notFoundError{fmt.Errorf("no recordings in %s: nvr record makes the ring there", conf.Storage.BasePath)}
+		return nil, noRing(conf.Storage.BasePath)
 	}
 	return a, err
 }

@@ -29,15 +29,16 @@ func Dump(w io.Writer, path string) error {
 	out := bufio.NewWriter(w)
 	defer out.Flush()
 	size := st.Size()
-	if size < pool.MinSize {
-		return fmt.Errorf("%s: %d bytes are no pool file: the smallest has %d", path, size, pool.MinSize)
+	if size < pool.FirstGroup {
+		return fmt.Errorf("%s: %d bytes are no pool file: its groups begin at %d", path, size, pool.FirstGroup)
 	}
 	fmt.Fprintf(out, "file size=%d\n", size)
 	var super pool.Super
 	block := make([]byte, pool.BlockSize)
 	for slot, off := range []int64{0, pool.SuperSlot1} {
 		if _, err := f.ReadAt(block, off); err != nil {
-			return fmt.Errorf("read superblock slot %d: %w", slot, err)
+			fmt.Fprintf(out, "super slot=%d %v\n", slot, err)
+			continue
 		}
 		s, err := pool.DecodeSuper(block, poolOf(block), off)
 		var version *pool.VersionError
@@ -55,7 +56,12 @@ func Dump(w io.Writer, path string) error {
 		}
 	}
 	if super.Counter == 0 {
-		return fmt.Errorf("%s: no readable superblock: not a pool file, or damaged at its beginning", path)
+		first, ok, err := pool.Survey(f, size, func(pool.Identity) bool { return true })
+		if err != nil || !ok {
+			return fmt.Errorf("%s: no readable superblock, and no group: not a pool file", path)
+		}
+		super = pool.Super{Ring: first.Ring, Pool: first.Pool, Generation: first.Generation}
+		fmt.Fprintf(out, "super none; by the groups ring=%s pool=%03d generation=%d\n", super.Ring, super.Pool, super.Generation)
 	}
 	id := pool.Identity{Ring: super.Ring, Pool: super.Pool, Generation: super.Generation}
 	buf := make([]byte, pool.MaxGroup)
@@ -68,7 +74,9 @@ func Dump(w io.Writer, path string) error {
 		dumpGroup(out, f, &g, buf)
 		return true
 	})
-	if err != nil {
+	if spots := (*pool.UnreadableError)(nil); errors.As(err, &spots) {
+		fmt.Fprintf(out, "unreadable %v\n", err)
+	} else if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	switch t, err := dumpFooter(f, id, size); {
