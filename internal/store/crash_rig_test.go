@@ -71,11 +71,17 @@ func (r *rig) idle() bool {
 	return n == 0 && !r.v.counters.down.Load()
 }
 
-// beat lets time pass until the writer has committed once.
-func (r *rig) beat() {
-	time.Sleep(r.o.CommitInterval)
+// sleep lets time pass until all is at rest again. The disk's lock, which every
+// operation takes before it asks the hook, orders what the test wrote before
+// and what the hook reads.
+func (r *rig) sleep(d time.Duration) {
+	r.disk.Free()
+	time.Sleep(d)
 	synctest.Wait()
 }
+
+// beat lets time pass until the writer has committed once.
+func (r *rig) beat() { r.sleep(r.o.CommitInterval) }
 
 // footage is what is known of one record that was offered. Its payload is a
 // function of stream, run and number (payloadOf).
