@@ -65,3 +65,7 @@ hdd: build ## the recorder on a modelled disk, ext4 and xfs: how busy the heads 
 
 hdd-compare: ## other ways to record on the same disk, without the recorder
 	python3 -B rigs/hdd/compare.py --scratch bin/hdd $(HDD)
+
+.PHONY: bitrot
+bitrot: ## 1,000 bits flip in a sealed pool: all are found, each costs one record at most
+	NVR_BIT_FLIPS=1000 go test -count=1 -v -run TestBitRot ./internal/store
