@@ -153,21 +153,46 @@ func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error
 // listen answers nvr status, on each volume that is there: with any of them gone
 // the recorder is found all the same.
 func (r *recorder) listen(ctx context.Context, c *console, beside *sync.WaitGroup) {
-	for i, v := range r.archive.Status().Volumes {
-		if v.Error != "" || v.Retired {
+	for i, v := range r.conf.Storage.Volumes() {
+		if v.Retired {
 			continue
 		}
-		server, err := control.Listen(r.conf.Storage.Volumes()[i].BasePath, func() any { return r.status() })
-		if err != nil {
-			c.log.Warn("nvr status will not see this recorder", "error", err)
-			continue
+		there := func() bool { return r.archive.There(i) }
+		answer := func() {
+			while, stop := context.WithCancel(ctx)
+			defer stop()
+			server, err := control.Listen(v.BasePath, func() any { return r.status() })
+			if err != nil {
+				c.log.Warn("nvr status may not see this recorder", "error", err)
+			} else {
+				beside.Go(func() {
+					if err := server.Run(while); err != nil {
+						c.log.Error("nvr status may no longer see this recorder", "error", err)
+					}
+				})
+			}
+			await(while, func() bool { return !there() }) // its directory is not to be kept busy then
 		}
 		beside.Go(func() {
-			if err := server.Run(ctx); err != nil {
-				c.log.Error("nvr status no longer sees this recorder", "error", err)
+			for await(ctx, there) {
+				answer()
 			}
 		})
 	}
+}
+
+// await waits until it is so; false: ctx ended before.
+func await(ctx context.Context, so func() bool) bool {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return ctx.Err() == nil
 }
 
 // sayDisabled writes down why there is nothing from the cameras that are off.

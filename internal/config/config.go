@@ -193,7 +193,7 @@ var CameraKeys = []Key{
 	{Name: "enabled", Type: typeFlag, Default: "true",
 		Doc: "`false`: keep the camera in the file and its footage in the ring, but do not connect."},
 	{Name: "volume", Type: typeText,
-		Doc: "Name of the volume that the camera is recorded into. Without it, the one that has the camera's newest footage, or else the one with the least to write. While the disk is down, another one takes over."},
+		Doc: "Name of the volume that the camera is recorded into. Without it, the one where it was before, or else the one with the least to write. While the disk is down, another one takes over."},
 	{Name: "min_days", Type: typeNumber, Default: "0", Min: 0, Max: maxDays, Why: "0 means no promise",
 		Doc: "Days of footage that are to be kept. `nvr status`, `plan` and `check-config` say whether the volume can; the ring is shared, so only a volume of its own guarantees it."},
 	{Name: "max_days", Type: typeNumber, Default: "0", Min: 0, Max: maxDays, Why: "0 means no limit",

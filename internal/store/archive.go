@@ -29,6 +29,11 @@ const (
 	// cameras back: one that comes and goes would tear their footage to pieces.
 	settleAfter = time.Minute
 
+	// giveUpAfter is for how long a volume may be down, while another one is well,
+	// before its files are closed: a disk that is in use cannot be unmounted and
+	// mounted again. It is opened like one that was missing when it is back.
+	giveUpAfter = 2 * time.Minute
+
 	// lookEvery is how often the volumes are looked at.
 	lookEvery = 250 * time.Millisecond
 
@@ -79,12 +84,15 @@ type Archive struct {
 	members []*member
 	settle  time.Duration
 	retry   time.Duration
+	giveUp  time.Duration
 
 	rosterMu sync.Mutex // one writing of the lists at a time
 
 	mu     sync.Mutex
 	routes map[media.Stream]*route
 	homes  map[media.UUID]*home
+	last   map[media.UUID]string // the cameras' homes before the start
+	moved  bool                  // homes has what the lists do not
 }
 
 // member is a volume of an archive, there or not.
@@ -114,6 +122,7 @@ type opening struct {
 type home struct {
 	member *member
 	chosen bool  // not by the configuration
+	known  bool  // it has been before
 	newest int64 // end of its footage there when it was chosen
 }
 
@@ -127,6 +136,7 @@ type home struct {
 func OpenArchive(o ArchiveOptions) (*Archive, error) {
 	a := newArchive(o)
 	known := a.roster()
+	a.last = known.Homes
 	var patience <-chan time.Time
 	for _, m := range a.members {
 		if !m.Retired { // those are opened by Run: it takes a while and can wait
@@ -166,7 +176,7 @@ func OpenArchive(o ArchiveOptions) (*Archive, error) {
 			a.log.Error("a volume cannot be opened; it is tried again", "volume", m.Name, "every", a.retry, "error", err)
 		}
 	}
-	a.remember(known)
+	a.remember()
 	return a, nil
 }
 
@@ -205,7 +215,7 @@ func newArchive(o ArchiveOptions) *Archive {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &Archive{o: o, log: o.Log, settle: settleAfter, retry: retryOpen, routes: map[media.Stream]*route{}, homes: map[media.UUID]*home{}}
+	a := &Archive{o: o, log: o.Log, settle: settleAfter, retry: retryOpen, giveUp: giveUpAfter, routes: map[media.Stream]*route{}, homes: map[media.UUID]*home{}}
 	for i, v := range o.Volumes {
 		m := &member{VolumeOptions: v, number: i, opened: make(chan opening, 1)}
 		if tell := v.OnCommit; tell != nil {
@@ -233,7 +243,7 @@ func (m *member) dir() disk.Dir {
 func (m *member) open(known roster) {
 	m.trying = true
 	go func() {
-		if id, ok := known[m.Name]; ok && !ring.Exists(m.dir()) {
+		if id, ok := known.Volumes[m.Name]; ok && !ring.Exists(m.dir()) {
 			m.opened <- opening{nil, &MissingError{m.Dir, id}}
 			return
 		}
@@ -344,14 +354,24 @@ func (m *member) wait(ctx context.Context, ended <-chan error) error {
 // runMember opens the volume if it is not there, again and again, and runs it.
 // It ends everything when there is no volume left to write to.
 func (a *Archive) runMember(ctx context.Context, m *member, end func()) error {
-	if !a.await(ctx, m) {
-		return nil
+	var err error
+	for {
+		if !a.await(ctx, m) {
+			return nil
+		}
+		if m.Retired {
+			<-ctx.Done()
+			return nil
+		}
+		v := m.volume.Load()
+		var again bool
+		if again, err = a.runVolume(ctx, m, v); !again {
+			break
+		}
+		if err := errors.Join(err, v.Close()); err != nil {
+			a.log.Error("what a volume had taken when it went down is lost", "volume", m.Name, "error", err)
+		}
 	}
-	if m.Retired {
-		<-ctx.Done()
-		return nil
-	}
-	err := m.volume.Load().Run(ctx)
 	m.ended.Store(true)
 	if err != nil && len(a.members) > 1 {
 		err = fmt.Errorf("volume %s: %w", m.Name, err)
@@ -364,6 +384,47 @@ func (a *Archive) runMember(ctx context.Context, m *member, end func()) error {
 		<-ctx.Done()
 	}
 	return err
+}
+
+// runVolume runs the volume until ctx ends, or it is given up: again is true
+// then.
+func (a *Archive) runVolume(ctx context.Context, m *member, v *Volume) (again bool, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- v.Run(ctx) }()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var since time.Time // when it was first seen down
+	for {
+		select {
+		case err := <-ended:
+			return again, err
+		case now := <-tick.C:
+			switch {
+			case again || !v.counters.down.Load():
+				since = time.Time{}
+			case since.IsZero():
+				since = now
+			case now.Sub(since) >= a.giveUp && a.dismiss(m, now):
+				again = true
+				a.log.Error("a volume is given up until its disk is back", "volume", m.Name, "down_for", now.Sub(since).Round(time.Second))
+				stop()
+			}
+		}
+	}
+}
+
+// dismiss takes a volume out that is down, if another one is up.
+func (a *Archive) dismiss(m *member, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !slices.ContainsFunc(a.members, func(o *member) bool { return o != m && a.isUp(o, now) }) {
+		return false
+	}
+	m.volume.Store(nil)
+	m.fail(fmt.Errorf("volume %s: the disk was down for too long; it is opened again when it is back", m.Name))
+	return true
 }
 
 // await returns true when the volume is there, false when ctx ended before.
@@ -417,13 +478,13 @@ func (a *Archive) arrived(m *member) {
 	if m.Retired {
 		return
 	}
-	a.remember(a.roster())
+	a.remember()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	m.up, m.upAt = true, time.Now()
 	for camera, h := range a.homes {
-		if newest := m.newest(camera); h.chosen && newest > h.newest {
-			h.member, h.newest = m, newest
+		if newest := m.newest(camera); h.chosen && !h.known && newest > h.newest {
+			h.member, h.newest, a.moved = m, newest, true
 		}
 	}
 }
@@ -441,7 +502,11 @@ func (a *Archive) look(ctx context.Context) {
 			for _, m := range a.members {
 				a.isUp(m, now)
 			}
+			moved := a.moved
 			a.mu.Unlock()
+			if moved {
+				a.remember()
+			}
 		}
 	}
 }
@@ -563,6 +628,9 @@ func (a *Archive) Payload(ctx context.Context, ref media.Ref, dst []byte) ([]byt
 	}
 	return v.Payload(ctx, ref, dst)
 }
+
+// There reports whether the volume of that number is open.
+func (a *Archive) There(number int) bool { return a.members[number].volume.Load() != nil }
 
 // ArchiveStatus is what an archive says of itself.
 type ArchiveStatus struct {

@@ -9,7 +9,8 @@ import (
 // Where a camera's footage goes.
 //
 // A camera has a home: the volume that the configuration names, else the one that
-// has its newest footage, else the one with the least to write. While that is
+// it had before, else the one that has its newest footage, else the one with the
+// least to write. While that is
 // down, each of its streams goes to another volume with its next record, and
 // comes back when its home has been well for settleAfter, with a record that
 // begins with a sync sample, so that what is on one volume can be decoded there.
@@ -62,8 +63,7 @@ func (r *route) count(bytes int, now time.Time) {
 
 // Offer takes a record to where its camera goes, as Volume.Offer does.
 func (a *Archive) Offer(r media.Record) bool {
-	m, lost := a.route(&r)
-	v := m.volume.Load()
+	v, lost := a.route(&r)
 	if lost != nil {
 		v.OfferGap(*lost)
 	}
@@ -72,7 +72,7 @@ func (a *Archive) Offer(r media.Record) bool {
 
 // route chooses the volume for a record. lost, if any, is what its stream may
 // have lost on the volume where it was.
-func (a *Archive) route(r *media.Record) (m *member, lost *media.Gap) {
+func (a *Archive) route(r *media.Record) (v *Volume, lost *media.Gap) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
@@ -104,7 +104,7 @@ func (a *Archive) route(r *media.Record) (m *member, lost *media.Gap) {
 		}
 		rt.recent = append(rt.recent, media.Span{From: r.Wall, To: r.End()})
 	}
-	return rt.at, lost
+	return rt.at.volume.Load(), lost
 }
 
 func startsSync(r *media.Record) bool {
@@ -143,8 +143,9 @@ func (a *Archive) OfferGap(g media.Gap) bool {
 	} else {
 		m = a.choose(a.home(g.Stream, now), now)
 	}
+	v := m.volume.Load()
 	a.mu.Unlock()
-	return m.volume.Load().OfferGap(g)
+	return v.OfferGap(g)
 }
 
 // home finds out where a camera belongs, once. With a.mu held.
@@ -162,7 +163,14 @@ func (a *Archive) home(s *media.Stream, now time.Time) *member {
 		}
 	}
 	if h.member == nil {
-		h.chosen = true
+		h.chosen, a.moved = true, len(a.members) > 1
+		for _, m := range a.members {
+			if m.Name == a.last[camera] && !m.Retired {
+				h.member, h.known = m, true
+			}
+		}
+	}
+	if h.member == nil {
 		for _, m := range a.members {
 			if newest := m.newest(camera); !m.Retired && newest > h.newest {
 				h.member, h.newest = m, newest
