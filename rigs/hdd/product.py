@@ -22,7 +22,6 @@ import hddtrace
 import sparse
 
 here = os.path.dirname(os.path.abspath(__file__))
-PORT = 18554
 
 # Bars: busy, and seeks a second (None: no bar). Readers are taken to be a third of the disk away from the writer.
 BARS = {'first pass': (15, 5), 'later pass': (12, 5), 'later pass, 4 readers': (40, None)}
@@ -227,11 +226,11 @@ def main():
     for fs in a.fs.split(','):
         with sparse.Disk(a.scratch, a.size, fs, fill=a.fill) as disk, Children() as children:
             run = Run(a, disk, children)
-            simulator = children.start(a.nvr, 'simulate', '--cameras', str(a.cameras), '--bitrate', '%gM' % a.mbps, '--port', str(PORT),
+            simulator = children.start(a.nvr, 'simulate', '--cameras', str(a.cameras), '--bitrate', '%gM' % a.mbps, '--port', '0',
                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             run.urls = [simulator.stdout.readline().strip() for _ in range(a.cameras)]
             if not all(run.urls):
-                raise SystemExit('the simulator does not start: is port %d taken?' % PORT)
+                raise SystemExit('the simulator does not start')
             run.product()
             if 'percam' not in a.skip:
                 run.file_per_camera()
