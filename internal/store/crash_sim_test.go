@@ -178,6 +178,7 @@ type simulation struct {
 	*rig
 	*account
 	rng    *rand.Rand
+	fatal  func(format string, args ...any)
 	story  []string
 	states int
 
@@ -205,7 +206,7 @@ func (s *simulation) must(err error, doing string) {
 	for n := range s.o.Pools {
 		s.tell("pool %d:\n%s", n, twin(s.disk, ring.Name(n)))
 	}
-	s.t.Fatalf("%s\n%s: %v\nreplay: NVR_CRASH_SEED=<the seed above> go test ./internal/store -run CrashSimulation", strings.Join(s.story, "\n"), doing, err)
+	s.fatal("%s\n%s: %v\nreplay: NVR_CRASH_SEED=<the seed above> go test ./internal/store -run CrashSimulation", strings.Join(s.story, "\n"), doing, err)
 }
 
 // hook is asked before every operation of the disk.
@@ -250,18 +251,24 @@ func (s *simulation) crash(at string) {
 	}
 }
 
-func simulate(t *testing.T, seed uint64) {
-	rng := rand.New(rand.NewPCG(seed, 0))
-	s := &simulation{rig: newRig(t, 2+rng.IntN(3), 8+4*rng.Int64N(2)), rng: rng,
-		account: &account{byKey: map[footageKey]int{}, gaps: map[int64]*claim{}, reuses: map[uint32]uint64{}, streams: streams(1 + rng.IntN(3))},
-		number:  map[*media.Stream]int{}, runs: map[*media.Stream]media.RunID{}, params: map[*media.Stream]*media.Track{}, gap: epoch}
+func newSimulation(r *rig, cameras int, rng *rand.Rand) *simulation {
+	s := &simulation{rig: r, rng: rng, cut: -1, fail: -1, gap: epoch,
+		account: &account{byKey: map[footageKey]int{}, gaps: map[int64]*claim{}, reuses: map[uint32]uint64{}, streams: streams(cameras)},
+		number:  map[*media.Stream]int{}, runs: map[*media.Stream]media.RunID{}, params: map[*media.Stream]*media.Track{}}
 	for _, stream := range s.streams {
 		s.newRun(stream)
 		s.params[stream] = videoTrack
 	}
+	r.disk.Hook(s.hook)
+	return s
+}
+
+func simulate(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	s := newSimulation(newRig(t, 2+rng.IntN(3), 8+4*rng.Int64N(2)), 1+rng.IntN(3), rng)
+	s.fatal = t.Fatalf
 	s.tell("seed %d: %d pools of %d MiB, %d streams", seed, s.o.Pools, s.o.PoolBytes>>20, len(s.streams))
 	s.disk.Seed(seed)
-	s.disk.Hook(s.hook)
 	for s.states < statesPerRun {
 		s.life()
 	}
@@ -317,7 +324,7 @@ func (s *simulation) step() {
 	switch n := s.rng.IntN(100); {
 	case n < 45:
 		for range 1 + s.rng.IntN(6) {
-			s.offer(stream)
+			s.offer(stream, s.size())
 		}
 	case n < 50:
 		s.newRun(stream)
@@ -327,7 +334,7 @@ func (s *simulation) step() {
 		s.gap += second
 		s.gaps[s.gap] = &claim{}
 		if !s.v.OfferGap(media.Gap{Stream: stream, Span: media.Span{From: s.gap, To: s.gap + 1}, Reason: media.ReasonNoMedia}) {
-			s.t.Fatal("a gap was refused")
+			s.fatal("a gap was refused")
 		}
 	case n < 62:
 		s.fail, s.fails = 1+s.rng.IntN(8), 1+s.rng.IntN(4)
@@ -361,7 +368,7 @@ func (s *simulation) newRun(stream *media.Stream) {
 	s.runs[stream], s.number[stream] = s.run, 0
 }
 
-func (s *simulation) offer(stream *media.Stream) {
+func (s *simulation) size() int {
 	size := 10 + s.rng.IntN(5000)
 	switch n := s.rng.IntN(100); {
 	case n < 40:
@@ -371,12 +378,16 @@ func (s *simulation) offer(stream *media.Stream) {
 	case n < 65:
 		size = media.MaxSampleBytes - s.rng.IntN(100_000)
 	}
+	return size
+}
+
+func (s *simulation) offer(stream *media.Stream, size int) {
 	f := footage{stream, s.runs[stream], s.number[stream], size, s.params[stream]}
 	s.number[stream]++
 	s.byKey[f.key()] = len(s.claims)
 	s.claims = append(s.claims, claim{footage: f})
 	if !s.v.Offer(f.record()) {
-		s.t.Fatal("a record was refused")
+		s.fatal("a record was refused")
 	}
 	synctest.Wait() // a full batch is written before its time
 }
@@ -393,7 +404,7 @@ func (s *simulation) commit() {
 			break
 		}
 		if i == 60 {
-			s.t.Fatal("the writer does not commit")
+			s.fatal("the writer does not commit")
 		}
 	}
 	s.must(s.settle(s.v, false, false), "after a commit")
@@ -404,7 +415,7 @@ func (s *simulation) commit() {
 func (s *simulation) examine(d *memdisk.Dir, state int) {
 	s.states++
 	d = d.Killed()
-	e := &simulation{rig: &rig{t: s.t, o: s.o}, account: s.account.clone(), rng: s.rng, story: append(slices.Clone(s.story), fmt.Sprintf("examining state %d", state)),
+	e := &simulation{rig: &rig{t: s.t, o: s.o}, account: s.account.clone(), rng: s.rng, fatal: s.fatal, story: append(slices.Clone(s.story), fmt.Sprintf("examining state %d", state)),
 		run: s.run, number: maps.Clone(s.number), runs: maps.Clone(s.runs), params: s.params, cut: -1, fail: -1, gap: s.gap}
 	e.on(d)
 	var before []string
@@ -432,7 +443,7 @@ func (s *simulation) examine(d *memdisk.Dir, state int) {
 	}
 	d.Hook(e.hook)
 	for _, stream := range e.streams {
-		e.offer(stream)
+		e.offer(stream, e.size())
 	}
 	e.commit()
 	e.must(e.close(), "close")

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"testing/synctest"
+
+	"pgregory.net/rapid"
+
+	"nvr/internal/disk/memdisk"
+	"nvr/internal/media"
+)
+
+// TestRingProperty is the ring as a state machine: footage is appended, the ring
+// wraps, the power goes, the process is killed or stops, and readers hold on to
+// what they found across all that the writer does. A reader gets the bytes that
+// were written, or ErrOverwritten when their pool was taken, and never others.
+//
+// -rapid.checks=1000 tries more; what fails is shrunk and replayed with -rapid.seed.
+func TestRingProperty(t *testing.T) {
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "rapid.checks" })
+	if checks := flag.Lookup("rapid.checks"); !chosen { // its default takes half a minute
+		defer checks.Value.Set(checks.DefValue)
+		checks.Value.Set(strconv.Itoa(defaultCrashStates / 15))
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		// rapid ends a test by a panic, which must not leave the bubble by itself.
+		var failure any
+		synctest.Test(t, func(t *testing.T) {
+			m := newRingMachine(t, rt)
+			defer m.end()
+			defer func() { failure = recover() }()
+			rt.Repeat(map[string]func(*rapid.T){
+				"":         m.check,
+				"append":   m.append,
+				"commit":   m.commitAll,
+				"new run":  func(rt *rapid.T) { m.newRun(m.stream(rt)) },
+				"hold":     m.hold,
+				"read":     m.readHeld,
+				"walk":     m.walk,
+				"stop":     m.stop,
+				"kill":     m.kill,
+				"cut":      m.cutNow,
+				"cut soon": m.cutSoon,
+			})
+		})
+		if failure != nil {
+			panic(failure)
+		}
+	})
+}
+
+// ringMachine is the simulation with readers, led by rapid.
+type ringMachine struct {
+	*simulation
+	held   []heldRef
+	walker *walker
+}
+
+// heldRef is what a reader found and has not read yet.
+type heldRef struct {
+	footage
+	ref media.Ref
+}
+
+// walker is a slow reader in the middle of a stream.
+type walker struct {
+	next func() (*media.Entry, error, bool)
+	stop func()
+	last int
+}
+
+func newRingMachine(t *testing.T, rt *rapid.T) *ringMachine {
+	seed := rapid.Uint64().Draw(rt, "seed")
+	m := &ringMachine{simulation: newSimulation(newRig(t, rapid.IntRange(2, 4).Draw(rt, "pools"), 8), rapid.IntRange(1, 2).Draw(rt, "cameras"), rand.New(rand.NewPCG(seed, 3)))}
+	m.fatal = rt.Fatalf
+	m.disk.Hook(m.watch)
+	m.opened()
+	return m
+}
+
+func (m *ringMachine) end() {
+	m.forget()
+	m.left = []*memdisk.Dir{}
+	m.close()
+}
+
+// watch reads what is held at every step of the writer.
+func (m *ringMachine) watch(op memdisk.Op) error {
+	err := m.hook(op)
+	if op.Changes() && m.left == nil && m.v != nil && len(m.held) > 0 {
+		m.read(m.held[m.rng.IntN(len(m.held))], "before "+op.String())
+	}
+	return err
+}
+
+func (m *ringMachine) read(h heldRef, when string) {
+	b, err := m.v.Payload(context.Background(), h.ref, nil)
+	reused := m.overwritten(place{h.ref.Pool, h.ref.Generation})
+	switch {
+	case errors.Is(err, media.ErrOverwritten) && reused:
+	case err != nil:
+		m.must(fmt.Errorf("%v in %+v: %w (its pool was reused: %t)", &h.footage, h.ref, err, reused), when)
+	case len(b) != h.size || !h.wrote(b):
+		m.must(fmt.Errorf("%v in %+v: other bytes", &h.footage, h.ref), when)
+	}
+}
+
+func (m *ringMachine) stream(rt *rapid.T) *media.Stream {
+	return m.streams[rapid.IntRange(0, len(m.streams)-1).Draw(rt, "camera")]
+}
+
+func (m *ringMachine) append(rt *rapid.T) {
+	s := m.stream(rt)
+	size := rapid.SampledFrom([]int{1, 4000, 300_000, 1_000_000, 2_500_000, media.MaxSampleBytes}).Draw(rt, "bytes")
+	for range rapid.IntRange(1, 6).Draw(rt, "records") {
+		m.offer(s, size)
+	}
+}
+
+func (m *ringMachine) commitAll(*rapid.T) { m.commit() }
+
+// check says that what readers see is what was acknowledged, at rest.
+func (m *ringMachine) check(*rapid.T) {
+	synctest.Wait()
+	m.must(m.settle(m.v, false, false), "at rest")
+}
+
+// hold remembers what a reader finds now.
+func (m *ringMachine) hold(rt *rapid.T) {
+	list, err := entries(m.v, m.stream(rt))
+	m.must(err, "list")
+	if len(list) == 0 {
+		return
+	}
+	e := list[rapid.IntRange(0, len(list)-1).Draw(rt, "entry")]
+	m.held = append(m.held, heldRef{m.claims[m.byKey[entryKey(e)]].footage, e.Ref})
+	if len(m.held) > 20 {
+		m.held = m.held[1:]
+	}
+}
+
+func (m *ringMachine) readHeld(*rapid.T) {
+	for _, h := range m.held {
+		m.read(h, "held")
+	}
+}
+
+// walk goes on with a listing that may have begun many commits ago.
+func (m *ringMachine) walk(rt *rapid.T) {
+	if m.walker == nil {
+		next, stop := iter.Pull2(m.v.Entries(context.Background(), m.stream(rt).ID(), media.Always))
+		m.walker = &walker{next, stop, -1}
+	}
+	for range rapid.IntRange(1, 10).Draw(rt, "steps") {
+		e, err, ok := m.walker.next()
+		if !ok {
+			m.walker.stop()
+			m.walker = nil
+			return
+		}
+		m.must(err, "walk")
+		i, known := m.byKey[entryKey(e)]
+		if !known || i <= m.walker.last {
+			m.must(fmt.Errorf("record %d of run %d, known %t, behind number %d", e.Start/90000, e.Run, known, m.walker.last), "walk")
+		}
+		m.walker.last = i
+		m.read(heldRef{m.claims[i].footage, e.Ref}, "walk")
+	}
+}
+
+// forget lets the readers go: their volume ends.
+func (m *ringMachine) forget() {
+	m.held = nil
+	if m.walker != nil {
+		m.walker.stop()
+		m.walker = nil
+	}
+}
+
+func (m *ringMachine) stop(*rapid.T) {
+	m.forget()
+	m.must(m.close(), "stop")
+	m.opened()
+}
+
+func (m *ringMachine) kill(*rapid.T) { m.over(m.disk.Killed()) }
+
+func (m *ringMachine) cutNow(rt *rapid.T) {
+	m.over(m.disk.Crash(m.rng, memdisk.Model(rapid.IntRange(0, int(memdisk.Models)-1).Draw(rt, "model"))))
+}
+
+// over ends the process and goes on with what is left on the disk.
+func (m *ringMachine) over(left *memdisk.Dir) {
+	m.forget()
+	m.left = []*memdisk.Dir{}
+	m.close()
+	m.left, m.after, m.cut = nil, nil, -1
+	left.Hook(m.watch)
+	m.on(left)
+	m.opened()
+	m.must(m.settle(m.v, false, true), "opened again")
+}
+
+// cutSoon puts the cut into the middle of what the writer does next.
+func (m *ringMachine) cutSoon(rt *rapid.T) {
+	m.cut = rapid.IntRange(1, 12).Draw(rt, "steps")
+	m.append(rt)
+	m.commit()
+	if m.left == nil {
+		m.cut = -1
+		return
+	}
+	left, after := m.left[0], m.after
+	m.forget()
+	m.close()
+	m.account = after
+	m.over(left)
+}
