@@ -76,6 +76,9 @@ func (l *load) through(s shape, inherit bool) error {
 	o := s.options()
 	o.OnCommit = l.committed
 	v, err := store.Open(o)
+	for tries := 1; err != nil && tries < 10; tries++ { // a creation that failed is begun again
+		v, err = store.Open(o)
+	}
 	if err != nil {
 		return err
 	}

@@ -52,11 +52,11 @@ var mutants = []mutant{
 		{"internal/store/recover.go", "\tw.open, w.seq = max(w.open, tail.open), max(w.seq, tail.seq)\n",
 			"\tfor _, g := range groups {\n\t\tw.open, w.seq = max(w.open, g.OpenID), max(w.seq, g.Seq)\n\t}\n"}}},
 	{"anyfooter", "a footer counts in a sealed pool only", []edit{
-		{"internal/store/recover.go", "if v.ring.Super(n).State == pool.Sealed {", "if v.ring.Super(n).State != pool.Free {"}}},
+		{"internal/store/recover.go", "if v.ring.Super(n).State == pool.Sealed {\n\t\tgroups, err := readFooter(", "if v.ring.Super(n).State != pool.Free {\n\t\tgroups, err := readFooter("}}},
 	{"failedcount", "groups that failed and were written again do not count", []edit{
 		{"internal/store/recover.go", "failed[i] = g.Seq > bound", "failed[i] = bound == 0"}}},
 	{"stopfirst", "read on behind a torn group", []edit{
-		{"internal/store/recover.go", "v.ring.Size, maxHole, func", "v.ring.Size, 0, func"}}},
+		{"internal/store/recover.go", "from, to, hole, func", "from, to, hole*0, func"}}},
 }
 
 // overlay writes the edited files and the map of them that go build wants.
