@@ -140,6 +140,7 @@ const (
 	ReasonDisk        Reason = "disk_down"
 	ReasonClock       Reason = "clock_step"
 	ReasonDisabled    Reason = "disabled"
+	ReasonOverwritten Reason = "overwritten" // was there; a deeper volume has what is before it. Never on disk
 )
 
 // Gap is a span without samples, and why. Detail is one line for people,

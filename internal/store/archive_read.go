@@ -327,7 +327,32 @@ func mergedGaps(views []view, id media.StreamID, parts []part) []media.Gap {
 	for i, p := range parts {
 		plain[i] = *p.Part
 	}
-	return index.Gaps(known, plain)
+	return overwritten(views, parts, index.Gaps(known, plain))
+}
+
+// overwritten corrects the reason of gaps that end where a volume's oldest footage
+// of the stream begins, if that volume's ring has come round: another one, which
+// is deeper, has what was before.
+func overwritten(views []view, parts []part, gaps []media.Gap) []media.Gap {
+	if len(views) == 1 {
+		return gaps
+	}
+	seen := map[int]bool{}
+	for _, p := range parts {
+		if seen[p.view] {
+			continue
+		}
+		seen[p.view] = true
+		if r := views[p.view].volume.ring; len(r.Used()) < r.Pools {
+			continue
+		}
+		for i := range gaps {
+			if g := &gaps[i]; g.Reason == media.ReasonStopped && g.Span.To == p.Span.From {
+				g.Reason = media.ReasonOverwritten
+			}
+		}
+	}
+	return gaps
 }
 
 // mergedList is List of all views as one. since (may be nil) says before when nothing

@@ -366,6 +366,44 @@ func TestArchiveGivesUp(t *testing.T) {
 	}
 }
 
+// Where a volume that has come round has lost what a deeper one goes on from, the
+// gap says so.
+func TestArchiveOverwritten(t *testing.T) {
+	const size = mib
+	o := rackOptions(t.TempDir(), 2)
+	o.Cameras = map[media.UUID]CameraRule{media.CameraUUID("cam1"): {Volume: "b"}}
+	r := rackUp(t, o)
+	s := camera(1)
+	n := 0
+	offer := func() {
+		t.Helper()
+		r.Offer(gop(s, 1, n, size))
+		n++
+		eventually(t, "it is committed", func() bool {
+			all := held(t, r.Archive, s)
+			last := append(all["a"], all["b"]...)
+			return slices.Contains(last, n-1)
+		})
+	}
+	offer()
+	r.disks[1].Fail(gone)
+	r.Offer(gop(s, 1, n, size))
+	n++
+	eventually(t, "b is down", func() bool { return r.Status().Volumes[1].Down })
+	for range 25 { // a has 3 pools of 8 MiB
+		offer()
+	}
+	r.disks[1].Fail(nil)
+	eventually(t, "b is well", func() bool { return !r.Status().Volumes[1].Down })
+	l, err := r.List(t.Context(), Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(l.Gaps) != 1 || l.Gaps[0].Reason != media.ReasonOverwritten {
+		t.Errorf("%+v", l.Gaps)
+	}
+}
+
 // A camera comes back only with a picture that can be decoded alone, and not
 // before the volume has been well for a while.
 func TestArchiveTakesBackAtSyncSample(t *testing.T) {
