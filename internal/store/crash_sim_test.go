@@ -54,6 +54,7 @@ const (
 	acked               // readers saw it
 	reused              // readers saw it, and then its pool was taken for new footage
 	lost                // it was not there after a power cut, and may never be again
+	hidden              // as lost, but groups were there without the descriptions they need, which may come
 )
 
 // claim is a record, or a gap, that was offered.
@@ -123,6 +124,12 @@ func (a *account) settle(v *Volume, recovered, payloads bool) error {
 			return err
 		}
 	}
+	gone := lost
+	for _, p := range v.index.Load() {
+		if p.Unknown > 0 {
+			gone = hidden
+		}
+	}
 	for i := range a.claims {
 		c := &a.claims[i]
 		switch {
@@ -134,7 +141,7 @@ func (a *account) settle(v *Volume, recovered, payloads bool) error {
 		case c.fate == acked:
 			c.fate = reused
 		case c.fate == offered && recovered:
-			c.fate = lost
+			c.fate = gone
 		}
 	}
 	marks := gapMarks(v)
