@@ -241,13 +241,13 @@ func TestLoose(t *testing.T) {
 	b.Pools = 3
 	r := record(t, b)
 	for n := range 15 {
-		r.Offer(gop(camera(1), 5, n, bigRecord))
+		r.Offer(bigGop(5, n))
 		r.committed(t)
 	}
 	early := filepath.Join(t.TempDir(), "early copy of the first")
 	copyFile(t, poolPath(b, 0), early)
 	for n := 15; n < 40; n++ {
-		r.Offer(gop(camera(1), 5, n, bigRecord))
+		r.Offer(bigGop(5, n))
 		r.committed(t)
 	}
 	if err := r.stop(); err != nil {
@@ -301,7 +301,7 @@ func TestLoose(t *testing.T) {
 // where it lies in what was written; each costs one record at most, and all
 // others can be read.
 func TestBitRot(t *testing.T) {
-	flips := 60
+	flips := 40
 	if n, err := strconv.Atoi(os.Getenv("NVR_BIT_FLIPS")); err == nil {
 		flips = n
 	}
