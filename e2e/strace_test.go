@@ -134,7 +134,7 @@ func TestSyscalls(t *testing.T) {
 	if groups < 4 || bytes == 0 {
 		t.Fatal("next to nothing was written: the test proves nothing")
 	}
-	// A commit of 8 MiB at most is three groups at most; a superblock has its
+	// At this rate a commit is one group, three at the most; a superblock has its
 	// own sync, a footer is a commit.
 	if own := int64(syncs) - supers; own > groups+footers || own*3 < groups {
 		t.Errorf("%d syncs for %d groups, %d superblocks and %d footers", syncs, groups, supers, footers)

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"sync/atomic"
 	"testing"
 
@@ -64,7 +63,7 @@ func TestFindLast(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("%s: %d %v, want %d", test.name, got, err, want)
 		}
-		if most := 16 * (1 + len(test.holes)); f.reads > most {
+		if most := 18 * (1 + len(test.holes)); f.reads > most {
 			t.Errorf("%s: %d reads, want %d at most", test.name, f.reads, most)
 		}
 	}
@@ -139,7 +138,7 @@ func TestReadsOfAStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	t.Log(fmt.Sprintf("%d reads", reads.Load()))
+	t.Logf("%d reads", reads.Load())
 	if n := reads.Load(); n > 40 {
 		t.Errorf("%d reads before the first write, want 40 at most", n)
 	}

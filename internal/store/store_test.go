@@ -618,7 +618,7 @@ func TestQueueDropsFairly(t *testing.T) {
 	q := newQueue(10, func() media.Reason { return media.ReasonDisk })
 	heavy, light := camera(1), camera(2)
 	offer := func(s *media.Stream, n, size int, sync bool) {
-		r := gop(s, 1, n, size)
+		r := gop(s, 1, n, 1000)
 		if !sync {
 			r.Buffer.Samples[0].Flags = 0
 		}
@@ -661,7 +661,7 @@ func TestQueueDropsWholeGOPs(t *testing.T) {
 	q := newQueue(2, func() media.Reason { return media.ReasonOverload })
 	s := camera(1)
 	for n := range 8 {
-		r := gop(s, 1, n, batchBytes/2)
+		r := gop(s, 1, n, 1000)
 		if n != 0 && n != 6 {
 			r.Buffer.Samples[0].Flags = 0
 		}

@@ -29,6 +29,10 @@ const (
 	// maxDescribed bounds the writer's memory of tracks; past it, it forgets.
 	maxDescribed = 4096
 
+	// sweepAfter is how long after a commit those records are committed that came
+	// while it was under way.
+	sweepAfter = 100 * time.Millisecond
+
 	// lastEffort is how long a failing disk is tried when all is to end.
 	lastEffort = time.Second
 
@@ -102,18 +106,27 @@ func (w *writer) run(ctx context.Context) error {
 		since := time.Since(w.v.o.Epoch) - delay
 		return beat - (since%beat+beat)%beat
 	}
-	timer := time.NewTimer(next())
+	timer, sweep := time.NewTimer(next()), time.NewTimer(time.Hour)
 	defer timer.Stop()
+	defer sweep.Stop()
+	sweep.Stop()
 	var batch []queued
 	for {
 		select {
 		case <-timer.C:
 			timer.Reset(next())
+		case <-sweep.C:
 		case <-w.v.queue.full:
 		case <-ctx.Done():
 		}
 		w.takeEarly()
-		for {
+		for first := true; ; first = false {
+			if items, bytes := w.v.queue.len(); !first && items > 0 && bytes < batchBytes && ctx.Err() == nil {
+				// Stragglers: they came while the beat was committed. Each would
+				// have a sync of its own; they share one.
+				sweep.Reset(sweepAfter)
+				break
+			}
 			batch = w.v.queue.take(batch)
 			if len(batch) == 0 {
 				break
