@@ -82,7 +82,11 @@ func (v *verifying) readOnly(when string) error {
 // append recovers, checks, writes on, checks again, and closes.
 func (v *verifying) append(round int) error {
 	o := v.shape.options()
-	o.OnCommit = v.committed
+	l := &load{rng: rand.New(rand.NewPCG(uint64(round), 7)), left: 2 << 20, patience: 10 * time.Second, run: media.RunID(time.Now().UnixMicro())}
+	o.OnCommit = func(entries []*media.Entry) {
+		v.committed(entries)
+		l.last.Store(time.Now().UnixNano())
+	}
 	volume, err := store.Open(o)
 	if err != nil {
 		return fmt.Errorf("recovery %d: %w", round+1, err)
@@ -98,7 +102,6 @@ func (v *verifying) append(round int) error {
 	if err := v.check(volume, fmt.Sprintf("recovered %d", round+1)); err != nil {
 		return errors.Join(err, stop(cancel, done))
 	}
-	l := &load{rng: rand.New(rand.NewPCG(uint64(round), 7)), left: 2 << 20, patience: 10 * time.Second, run: media.RunID(time.Now().UnixMicro())}
 	for i := range l.streams {
 		l.streams[i] = stream(i)
 	}

@@ -128,9 +128,11 @@ func (l *load) inherit(v *store.Volume) error {
 	return l.acknowledged()
 }
 
-// offer hands over a burst: mostly a few records and a wait for the beat, at
-// times more than a commit takes, so that one is several groups.
+// offer hands over a burst: mostly a few records and a wait for their commit, at
+// times without the wait, and at times more than a commit takes, so that one is
+// several groups.
 func (l *load) offer(v *store.Volume) error {
+	last := l.last.Load()
 	burst := 1 + l.rng.IntN(6)
 	if l.rng.IntN(20) == 0 {
 		burst = 30 + l.rng.IntN(60)
@@ -157,8 +159,8 @@ func (l *load) offer(v *store.Volume) error {
 		l.next[camera][track]++
 		l.left -= size
 	}
-	began := time.Now()
-	for wait := time.Duration(l.rng.IntN(4)) * time.Millisecond; time.Since(began) < wait || v.Status().Down; time.Sleep(200 * time.Microsecond) {
+	wait := l.rng.IntN(4) > 0
+	for began := time.Now(); wait && l.last.Load() == last || v.Status().Down; time.Sleep(200 * time.Microsecond) {
 		if err := l.alive(v, began); err != nil {
 			return err
 		}
