@@ -97,7 +97,7 @@ func (m *mutant) overlay(dir string) (string, error) {
 
 // mutants plays trials on each mutant until one catches it.
 func (o *options) mutants() error {
-	dir := filepath.Join(o.bin, "mutants")
+	dir := filepath.Join(o.bin, "_mutants")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (o *options) mutants() error {
 		}
 		overlay, err := m.overlay(dir)
 		if err == nil {
-			err = o.build(filepath.Join("mutants", m.name), overlay)
+			err = o.build(filepath.Join("_mutants", m.name), overlay)
 		}
 		if err != nil {
 			return err
@@ -131,7 +131,7 @@ func (o *options) mutants() error {
 func (o *options) mutant(m *mutant) (row string, missed bool) {
 	tried := 0
 	for i := range trials {
-		x := trials[i].run(o, filepath.Join("mutants", m.name), trials[i].states(o), o.seed+i)
+		x := trials[i].run(o, filepath.Join("_mutants", m.name), trials[i].states(o), o.seed+i)
 		if x.err != nil {
 			return fmt.Sprintf("| %s | %v |", m.rule, x.err), true
 		}
@@ -152,7 +152,7 @@ var failing = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
 
 // failingTest runs the store's own tests on a mutant that no cut told on.
 func (o *options) failingTest(m *mutant) string {
-	overlay := filepath.Join(o.bin, "mutants", m.name+".json")
+	overlay := filepath.Join(o.bin, "_mutants", m.name+".json")
 	out, err := exec.Command("go", "test", "-count=1", "-overlay", overlay, "./internal/store/...").CombinedOutput()
 	if found := failing.FindSubmatch(out); err != nil && found != nil {
 		return string(found[1])
