@@ -92,6 +92,9 @@ func (a *account) overwritten(p place) bool { return a.reuses[p.pool] > p.genera
 // or must not be there and is, is an error. recovered says that v was just
 // opened: what is not there now was lost.
 func (a *account) settle(v *Volume, recovered, payloads bool) error {
+	if faults := v.ring.Faults(); len(faults) > 0 {
+		return faults[0] // no pool may be missing or spoilt
+	}
 	seen := map[int]bool{}
 	for _, s := range a.streams {
 		list, err := entries(v, s)
@@ -289,8 +292,11 @@ func simulate(t *testing.T, seed uint64) {
 // life is what happens between two power cuts.
 func (s *simulation) life() {
 	s.cut, s.fail = -1, -1
-	if s.rng.IntN(4) == 0 {
+	switch n := s.rng.IntN(4); {
+	case n == 0:
 		s.cut = 1 + s.rng.IntN(4) // while it opens, or soon after
+	case n < 3 && s.states == 0:
+		s.cut = 1 + s.rng.IntN(6*s.o.Pools+6) // while the ring is made
 	}
 	s.opened()
 	steps := 1 + s.rng.IntN(12)
