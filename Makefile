@@ -21,9 +21,9 @@ test: ## all tests
 # The race detector needs cgo; without a C compiler the tests run without it.
 race:
 	@if command -v "$$(go env CC)" >/dev/null 2>&1; then \
-		echo 'CGO_ENABLED=1 go test -race ./...'; CGO_ENABLED=1 go test -race ./...; \
+		echo 'CGO_ENABLED=1 go test -race -timeout 20m ./...'; CGO_ENABLED=1 go test -race -timeout 20m ./...; \
 	else \
-		echo 'no C compiler, so without the race detector'; go test ./...; \
+		echo 'no C compiler, so without the race detector'; go test -timeout 20m ./...; \
 	fi
 
 check: ## everything that must hold before a change goes in
