@@ -57,7 +57,7 @@ func (w *writer) recover() error {
 	}
 	if w.pool.Pool().Unknown > 0 && len(used) > 1 {
 		// Descriptions are damaged here; the pool before has them too.
-		if err := w.v.indexPool(int(used[len(used)-2].Pool)); err != nil {
+		if err := w.v.indexPool(int(used[len(used)-2].Pool), newest.Generation); err != nil {
 			w.v.o.Log.Error("an older pool cannot be read", "error", err)
 		}
 		if w.pool, err = w.indexHead(groups); err != nil {
@@ -77,6 +77,10 @@ func (w *writer) recover() error {
 	w.open++
 	w.seq += openJump
 	w.durable = w.seq // nothing that this writer writes is below it
+	if err := w.syncFound(); err != nil {
+		w.v.o.Log.Error("the newest pool cannot be synced; the next one will be taken", "pool", w.head, "error", err)
+		untouchable = true
+	}
 	w.v.publish(w.pool.Pool())
 	w.v.counters.position.Store(w.off)
 	if untouchable || newest.State != pool.Active || w.off+pool.BlockSize > w.v.ring.Size {
@@ -88,6 +92,16 @@ func (w *writer) recover() error {
 		w.full, w.failed = true, 1
 	}
 	return nil
+}
+
+// syncFound makes what was found durable before readers see it: the last process
+// may have been killed before its sync.
+func (w *writer) syncFound() error {
+	f, err := w.v.ring.File(w.head)
+	if err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 func (w *writer) indexHead(groups []pool.Group) (*index.Builder, error) {
@@ -303,14 +317,14 @@ func (v *Volume) indexAll(ctx context.Context) error {
 		if i == len(used)-1 && v.writer != nil {
 			continue // the writer's own
 		}
-		if err := v.indexPool(int(used[i].Pool)); err != nil {
+		if err := v.indexPool(int(used[i].Pool), used[len(used)-1].Generation); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	// What is not described where it lies, other pools may have described.
 	for _, p := range v.index.Load() {
 		if p.Unknown > 0 && ctx.Err() == nil && (v.writer == nil || p.Generation < used[len(used)-1].Generation) {
-			if err := v.indexPool(int(p.Pool)); err != nil {
+			if err := v.indexPool(int(p.Pool), used[len(used)-1].Generation); err != nil {
 				errs = append(errs, err)
 			}
 		}
@@ -321,7 +335,9 @@ func (v *Volume) indexAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (v *Volume) indexPool(n int) error {
+// indexPool reads what a pool holds, and publishes it. A generation above newest
+// is one that began since the start: what it holds is the writer's to tell.
+func (v *Volume) indexPool(n int, newest uint64) error {
 	s, err := v.ring.Check(n)
 	if fault := (*ring.PoolFault)(nil); errors.As(err, &fault) {
 		v.tell(fault)
@@ -330,6 +346,9 @@ func (v *Volume) indexPool(n int) error {
 		}
 	} else if err != nil {
 		return err
+	}
+	if v.writer != nil && s.Generation > newest {
+		return nil
 	}
 	id := pool.Identity{Ring: v.ring.UUID, Pool: uint32(n), Generation: s.Generation}
 	groups, err := v.readDirectory(n)

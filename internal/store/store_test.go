@@ -688,6 +688,11 @@ func TestQueueTakesBursts(t *testing.T) {
 	if got := len(q.take(nil)); got != 1000 {
 		t.Errorf("took %d of a burst that fits into one commit", got)
 	}
+	v := newVolume(testOptions(t.TempDir()))
+	v.OfferGap(media.Gap{Stream: camera(1), Detail: strings.Repeat("é", 100_000)})
+	if got := v.queue.take(nil); len(got) != 1 || len(got[0].gap.Detail) > maxGapDetail {
+		t.Errorf("a gap with a line of %d bytes", len(got[0].gap.Detail))
+	}
 	for range maxQueuedGaps {
 		if !q.offer(queued{gap: &media.Gap{Stream: camera(1)}}) {
 			t.Fatal("a gap was refused")

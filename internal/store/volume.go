@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -220,7 +221,7 @@ func (v *Volume) Run(ctx context.Context) error {
 	background.Go(func() {
 		err := errors.Join(v.readEarly(ctx), v.indexAll(ctx))
 		if v.earlyMissed.Load() {
-			err = errors.Join(err, v.indexPool(int(v.early.id.Pool)))
+			err = errors.Join(err, v.indexPool(int(v.early.id.Pool), v.early.id.Generation))
 		}
 		if err != nil && ctx.Err() == nil {
 			v.o.Log.Error("older footage could not be indexed", "error", err)
@@ -246,7 +247,16 @@ func (v *Volume) Offer(r media.Record) bool {
 }
 
 // OfferGap hands the writer what is known of a gap. False: dropped.
-func (v *Volume) OfferGap(g media.Gap) bool { return v.queue.offer(queued{gap: &g}) }
+func (v *Volume) OfferGap(g media.Gap) bool {
+	if len(g.Detail) > maxGapDetail {
+		g.Detail = strings.ToValidUTF8(g.Detail[:maxGapDetail], "")
+	}
+	return v.queue.offer(queued{gap: &g})
+}
+
+// maxGapDetail bounds the line for people in a gap record: a directory entry
+// must fit into a directory, and a line into a list.
+const maxGapDetail = 1024
 
 // Close gives the ring back. Not before Run has returned.
 func (v *Volume) Close() error {

@@ -21,6 +21,10 @@ const catalogueName = "catalogue"
 // 64 reads are half a second of a hard disk.
 const eagerPools = 64
 
+// maxSkipped is how many pools in a row a writer may have failed to activate
+// before it took the next one (store.writer.commit gives the disk up then).
+const maxSkipped = 3
+
 const (
 	catalogueHeader = 64
 	catalogueEntry  = 64
@@ -99,8 +103,8 @@ func (r *Ring) loadCatalogue(d disk.Dir) (ok bool, err error) {
 		}
 	}
 	copy(r.supers, hints)
-	newest := uint64(0)
-	for i := range r.Pools {
+	newest, older := uint64(0), 0
+	for i := 0; i < r.Pools && older <= maxSkipped; i++ {
 		n := (head + i) % r.Pools
 		if err := r.look(n); err != nil {
 			return false, err
@@ -114,9 +118,10 @@ func (r *Ring) loadCatalogue(d disk.Dir) (ok bool, err error) {
 			continue
 		}
 		if s.Generation <= newest {
-			break // older than the one before it: that one is the newest
+			older++ // than the one before it: that one is the newest, or this one could not be activated
+			continue
 		}
-		newest = s.Generation
+		newest, older = s.Generation, 0
 	}
 	return true, nil
 }
