@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"nvr/internal/config"
+	"nvr/internal/control"
 )
 
 // cli is the command line. Each verb has a file of its own.
@@ -139,7 +140,10 @@ func (c *console) exit(err error) int {
 	}
 	var usage *usageError
 	var notFound *notFoundError
+	var refusal *control.Error
 	switch {
+	case errors.As(err, &refusal):
+		return refusal.Exit
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &notFound):

@@ -150,8 +150,8 @@ func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error
 	return nil
 }
 
-// listen answers nvr status, on each volume that is there: with any of them gone
-// the recorder is found all the same.
+// listen answers other commands, on each volume that is there: with any of them
+// gone the recorder is found all the same.
 func (r *recorder) listen(ctx context.Context, c *console, beside *sync.WaitGroup) {
 	for i, v := range r.conf.Storage.Volumes() {
 		if v.Retired {
@@ -161,13 +161,13 @@ func (r *recorder) listen(ctx context.Context, c *console, beside *sync.WaitGrou
 		answer := func() {
 			while, stop := context.WithCancel(ctx)
 			defer stop()
-			server, err := control.Listen(v.BasePath, func() any { return r.status() })
+			server, err := control.Listen(v.BasePath, r.handle)
 			if err != nil {
-				c.log.Warn("nvr status may not see this recorder", "error", err)
+				c.log.Warn("nvr status and others may not see this recorder", "error", err)
 			} else {
 				beside.Go(func() {
 					if err := server.Run(while); err != nil {
-						c.log.Error("nvr status may no longer see this recorder", "error", err)
+						c.log.Error("nvr status and others may no longer see this recorder", "error", err)
 					}
 				})
 			}
@@ -179,6 +179,18 @@ func (r *recorder) listen(ctx context.Context, c *console, beside *sync.WaitGrou
 			}
 		})
 	}
+}
+
+// What other commands ask the recorder for.
+const askStatus = "status"
+
+// handle does what another command asks for.
+func (r *recorder) handle(_ context.Context, q control.Request, _ func(done, total int64)) (any, error) {
+	switch q.Do {
+	case askStatus:
+		return r.status(), nil
+	}
+	return nil, &control.Error{Text: fmt.Sprintf("the recorder does not know %q: it is of another version", q.Do), Exit: exitFailed}
 }
 
 // await waits until it is so; false: ctx ended before.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -138,7 +137,7 @@ func (v statusCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	answer, err := ask(c.ctx, conf)
+	answer, err := ask(c.ctx, conf, askStatus, nil, nil)
 	if err == nil && v.JSON {
 		return c.printJSON(answer)
 	}
@@ -162,21 +161,6 @@ func (v statusCmd) Run(c *console) error {
 		}
 	}
 	return d.print(c)
-}
-
-// ask asks the running recorder on any of the volumes: some may not be there.
-func ask(ctx context.Context, conf *config.Config) (answer json.RawMessage, err error) {
-	var failed error
-	for _, v := range conf.Storage.Volumes() {
-		answer, err = control.Ask(ctx, v.BasePath)
-		if err == nil {
-			return answer, nil
-		}
-		if !errors.Is(err, control.ErrNotRunning) {
-			failed = cmp.Or(failed, err)
-		}
-	}
-	return nil, cmp.Or(failed, err)
 }
 
 func (d *statusDocument) print(c *console) error {

@@ -1,15 +1,16 @@
-// Package control lets a second process of the same user ask the running
-// recorder how it is. The recorder listens on a Unix socket beside its pool
-// files; whoever connects gets one JSON document and the end of the stream.
-// Nothing is read from the peer.
+// Package control lets a second process of the same user talk to the running
+// recorder. The recorder listens on a Unix socket beside its pool files. Whoever
+// connects sends one line, a Request as JSON, and gets lines back: any number
+// that tell of progress, then one with the result or the error, and the end of the
+// stream.
 package control
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -22,9 +23,10 @@ import (
 const SocketName = "nvr.sock"
 
 const (
-	maxPeers         = 8       // connections served at the same time; more wait in the kernel
-	maxDocumentBytes = 4 << 20 // 4096 cameras at 1 KiB each
-	answerTimeout    = 2 * time.Second
+	maxPeers        = 8        // connections served at the same time; more wait in the kernel
+	maxRequestBytes = 64 << 10 // a verb and its arguments
+	maxAnswerBytes  = 4 << 20  // 4096 cameras at 1 KiB each
+	answerTimeout   = 2 * time.Second
 )
 
 // ErrNotRunning is what Ask returns when nobody listens.
@@ -34,22 +36,49 @@ var ErrNotRunning = errors.New("no recorder is running")
 // unix(7)); the path through an open descriptor of it never is.
 func address(dir *os.File) string { return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), SocketName) }
 
+// Request is what a peer wants: a verb that the recorder knows, and what belongs
+// to it.
+type Request struct {
+	Do   string          `json:"do"`
+	Args json.RawMessage `json:"args,omitempty"`
+}
+
+// Error is a refusal, or a failure, as the peer is to tell it.
+type Error struct {
+	Text string `json:"text"`
+	Exit int    `json:"exit"` // the code with which the peer's command ends
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// Handler does what a peer asks for; its result is encoded as JSON. It is called
+// concurrently. ctx ends with the server, and when the peer goes away. progress,
+// which may be called at any rate, tells the peer how far it is. An error that is
+// an *Error comes to the peer as it is, any other with Exit 1.
+type Handler func(ctx context.Context, r Request, progress func(done, total int64)) (any, error)
+
+// line is what the recorder sends.
+type line struct {
+	Progress *[2]int64       `json:"progress,omitempty"`
+	Result   json.RawMessage `json:"result,omitempty"`
+	Error    *Error          `json:"error,omitempty"`
+}
+
 // Server answers those who ask.
 type Server struct {
 	dir      *os.File
 	listener *net.UnixListener
-	status   func() any
+	handle   Handler
 }
 
 // Listen makes the socket in dir. The caller holds the lock of the pool files,
-// so a socket that is already there belongs to nobody. status is called for each
-// peer, concurrently; its result is encoded as JSON.
-func Listen(dir string, status func() any) (*Server, error) {
+// so a socket that is already there belongs to nobody.
+func Listen(dir string, handle Handler) (*Server, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	s := &Server{dir: d, status: status}
+	s := &Server{dir: d, handle: handle}
 	if err := s.listen(); err != nil {
 		d.Close()
 		return nil, fmt.Errorf("control socket in %s: %w", dir, err)
@@ -104,25 +133,75 @@ func (s *Server) Run(ctx context.Context) error {
 		peers.Go(func() {
 			defer func() { <-seats }()
 			defer conn.Close()
-			s.answer(conn)
+			s.answer(ctx, conn)
 		})
 	}
 }
 
-// answer writes the document to a peer that may have it. A peer that goes away
-// or reads too slowly has only itself to blame.
-func (s *Server) answer(conn *net.UnixConn) {
-	if !allowed(conn) {
+// answer does what a peer asks for that may. One that goes away or reads too
+// slowly has only itself to blame.
+func (s *Server) answer(ctx context.Context, conn *net.UnixConn) {
+	if !allowed(conn) || conn.SetReadDeadline(time.Now().Add(answerTimeout)) != nil {
 		return
 	}
-	if err := conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return
-	}
-	document, err := json.Marshal(s.status())
+	in := bufio.NewReaderSize(conn, maxRequestBytes)
+	text, err := in.ReadSlice('\n')
 	if err != nil {
-		panic(fmt.Sprintf("control: the status is no JSON: %v", err))
+		return
 	}
-	_, _ = conn.Write(append(document, '\n'))
+	ctx, gone := context.WithCancel(ctx)
+	defer gone()
+	var sending sync.Mutex
+	send := func(l line) {
+		b, err := json.Marshal(l)
+		if err != nil {
+			panic(fmt.Sprintf("control: an answer is no JSON: %v", err))
+		}
+		sending.Lock()
+		defer sending.Unlock()
+		_ = conn.SetWriteDeadline(time.Now().Add(answerTimeout)) // if it fails, so does what follows
+		if _, err := conn.Write(append(b, '\n')); err != nil {
+			gone()
+		}
+	}
+	var r Request
+	if err := json.Unmarshal(text, &r); err != nil {
+		send(line{Error: &Error{Text: "the request is not understood: " + err.Error(), Exit: 2}})
+		return
+	}
+	if conn.SetReadDeadline(time.Time{}) != nil {
+		return
+	}
+	var listening sync.WaitGroup
+	defer listening.Wait()
+	defer conn.Close()
+	listening.Go(func() {
+		_, _ = in.ReadByte() // returns when the peer goes away, or conn is closed
+		gone()
+	})
+	send(s.do(ctx, r, send))
+}
+
+// do lets the handler do it and makes a line of what comes of it.
+func (s *Server) do(ctx context.Context, r Request, send func(line)) line {
+	percent := int64(-1)
+	result, err := s.handle(ctx, r, func(done, total int64) {
+		if total <= 0 || done*100/total == percent {
+			return
+		}
+		percent = done * 100 / total
+		send(line{Progress: &[2]int64{done, total}})
+	})
+	if err != nil {
+		refusal := &Error{Text: err.Error(), Exit: 1}
+		errors.As(err, &refusal)
+		return line{Error: refusal}
+	}
+	b, err := json.Marshal(result)
+	if err != nil {
+		panic(fmt.Sprintf("control: the result of %q is no JSON: %v", r.Do, err))
+	}
+	return line{Result: b}
 }
 
 // allowed reports whether the peer is of our user or root; the socket's mode
@@ -140,8 +219,11 @@ func allowed(conn *net.UnixConn) bool {
 	return err == nil && peerErr == nil && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid())
 }
 
-// Ask returns the document of the recorder that uses dir, or ErrNotRunning.
-func Ask(ctx context.Context, dir string) (json.RawMessage, error) {
+// Ask lets the recorder that uses dir do something and returns its result;
+// ErrNotRunning when there is none, an *Error when it refuses or fails. args (may be
+// nil) are encoded as JSON. progress (may be nil) hears how far it is; then there
+// is no limit to how long it may take but ctx, else it must answer at once.
+func Ask(ctx context.Context, dir, do string, args any, progress func(done, total int64)) (json.RawMessage, error) {
 	d, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotRunning
@@ -159,17 +241,58 @@ func Ask(ctx context.Context, dir string) (json.RawMessage, error) {
 		return nil, fmt.Errorf("ask the recorder: %w", err)
 	}
 	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	result, err := converse(conn, do, args, progress)
+	if refusal := (*Error)(nil); err != nil && !errors.As(err, &refusal) {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("ask the recorder: %w", err)
+	}
+	return result, err
+}
+
+func converse(conn net.Conn, do string, args any, progress func(done, total int64)) (json.RawMessage, error) {
+	r := Request{Do: do}
+	var err error
+	if args != nil {
+		if r.Args, err = json.Marshal(args); err != nil {
+			return nil, err
+		}
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
 	if err := conn.SetDeadline(time.Now().Add(2 * answerTimeout)); err != nil {
-		return nil, fmt.Errorf("ask the recorder: %w", err)
+		return nil, err
 	}
-	document, err := io.ReadAll(io.LimitReader(conn, maxDocumentBytes+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("ask the recorder: %w", err)
-	case len(document) == 0:
-		return nil, errors.New("the recorder does not answer: it runs as another user")
-	case len(document) > maxDocumentBytes || !json.Valid(document):
-		return nil, errors.New("the recorder's answer is not a status document")
+	if _, err := conn.Write(append(b, '\n')); err != nil {
+		return nil, err
 	}
-	return document, nil
+	if progress != nil {
+		if err := conn.SetDeadline(time.Time{}); err != nil {
+			return nil, err
+		}
+	}
+	lines := bufio.NewScanner(conn)
+	lines.Buffer(nil, maxAnswerBytes)
+	for lines.Scan() {
+		var l line
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+			return nil, fmt.Errorf("its answer is not understood: %w", err)
+		}
+		switch {
+		case l.Error != nil:
+			return nil, l.Error
+		case l.Progress != nil && progress != nil:
+			progress(l.Progress[0], l.Progress[1])
+		case l.Result != nil:
+			return l.Result, nil
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, err
+	}
+	return nil, errors.New("it does not answer: it runs as another user, or has just ended")
 }
