@@ -272,6 +272,9 @@ func twin(d *memdisk.Dir, name string) string {
 			continue
 		}
 		fmt.Fprintf(&b, "super slot=%d pool=%d generation=%d state=%v open=%d counter=%d\n", slot, s.Pool, s.Generation, s.State, s.OpenID, s.Counter)
+		for _, v := range s.Voids {
+			fmt.Fprintf(&b, "  void pool=%d generation=%d above=%d+%d\n", v.Pool, v.Generation, v.Above/openJump, v.Above%openJump)
+		}
 		if s.Counter > super.Counter {
 			super = s
 		}

@@ -51,6 +51,9 @@ func Dump(w io.Writer, path string) error {
 		}
 		fmt.Fprintf(out, "super slot=%d ring=%s pool=%03d/%d generation=%d state=%s first_seq=%d open=%d counter=%d size=%d\n",
 			slot, s.Ring, s.Pool, s.Pools, s.Generation, s.State, s.FirstSeq, s.OpenID, s.Counter, s.Size)
+		for _, v := range s.Voids {
+			fmt.Fprintf(out, "  void pool=%03d generation=%d above=%d\n", v.Pool, v.Generation, v.Above)
+		}
 		if s.Counter > super.Counter {
 			super = s
 		}

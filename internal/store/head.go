@@ -58,21 +58,33 @@ func (v *Volume) recoverHead(n int) (count []pool.Group, last tail, err error) {
 	return count, tailOf(groups), unreadable
 }
 
-// findLast finds a group header that no other one of id follows, by halves: in a
-// filled pool every MaxGroup bytes hold one. Where something failed there may be
-// a hole of up to maxHole without any, so behind a find that much is looked at,
-// and where there is more, the search begins anew behind the hole. FirstGroup
-// when there are none.
+// findLast finds a group that no other one of id follows, by halves: in a filled
+// pool every MaxGroup bytes hold the beginning of one. A header whose directory does
+// not fit it is none, as in a walk: later writers may have written behind it. Where
+// something failed there may be a hole of up to maxHole without any, so behind a find
+// that much is looked at, and where there is more, the search begins anew behind the
+// hole. FirstGroup when there are none.
 func findLast(r io.ReaderAt, id pool.Identity, size int64) (int64, error) {
 	window := make([]byte, pool.MaxGroup)
-	// in returns the last header that begins in [from, from+MaxGroup).
+	// in returns the last group that begins in [from, from+MaxGroup).
 	in := func(from int64) (last int64, ok bool, err error) {
 		b := window[:min(int64(len(window)), size-from)&^(disk.BlockSize-1)]
 		if _, err := r.ReadAt(b, from); err != nil {
 			return 0, false, err
 		}
 		for at := 0; at < len(b); at += disk.BlockSize {
-			if h, err := pool.DecodeHeader(b[at:], id, from+int64(at)); err == nil {
+			h, err := pool.DecodeHeader(b[at:], id, from+int64(at))
+			if err != nil {
+				continue
+			}
+			dir := b[at+pool.HeaderSize:]
+			if len(dir) < int(h.DirLen) {
+				dir = make([]byte, h.DirLen)
+				if _, err := r.ReadAt(dir, from+int64(at)+pool.HeaderSize); err != nil {
+					return 0, false, err
+				}
+			}
+			if h.Fits(dir[:h.DirLen]) {
 				last, ok = from+int64(at), true
 				at += max(0, min(int(h.TotalLen), len(b)-at)-disk.BlockSize) // nothing begins inside
 			}

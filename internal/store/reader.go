@@ -155,7 +155,7 @@ func (v *Volume) Payload(ctx context.Context, ref media.Ref, dst []byte) ([]byte
 		return dst, nil
 	}
 	// Wrong bytes: was the pool reused, by us or by another process?
-	if s, err := v.ring.Check(n); err == nil && s.Generation != ref.Generation {
+	if s, err := v.check(n); err == nil && s.Generation != ref.Generation {
 		return dst[:at], media.ErrOverwritten
 	}
 	if readErr != nil {

@@ -131,7 +131,8 @@ type tail struct {
 // commit of each writer, are read and checked: one that is torn was never
 // acknowledged and does not count. With a proof, bytes that are wrong are
 // damage, which is found, and costs a record, when they are read. The start that
-// sealed a pool knew all that it had written there to be durable.
+// sealed a pool, which the superblock names, knew all that it had written there to be
+// durable; it may have written nothing there.
 //
 // Where the error is a *pool.UnreadableError, the groups are those that could be
 // read.
@@ -191,8 +192,8 @@ func (v *Volume) counting(n int, groups []pool.Group) ([]pool.Group, error) {
 	for i := range groups {
 		proof[groups[i].OpenID] = max(proof[groups[i].OpenID], groups[i].DurableSeq)
 	}
-	if v.ring.Super(n).State == pool.Sealed {
-		proof[tailOf(groups).open] = math.MaxUint64
+	if s := v.ring.Super(n); s.State == pool.Sealed {
+		proof[s.OpenID] = math.MaxUint64
 	}
 	failed := failedGroups(groups, v.ring.Voided(n))
 	var buf []byte

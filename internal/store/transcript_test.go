@@ -94,6 +94,7 @@ type teller struct {
 	failing   string       // the kind of operation that fails
 	failFrom  int          // from the how manyth on
 	failures  int          // and how many of them
+	failEach  int          // one of so many
 	failError error
 	gone      bool
 	notes     []string // what happened to the disk during the command
@@ -110,7 +111,7 @@ func (s *teller) hook(op memdisk.Op) error {
 			return syscall.ENODEV
 		}
 	case s.failing != "" && string(op.Kind) == s.failing:
-		if s.failFrom--; s.failFrom <= 0 {
+		if s.failFrom--; s.failFrom <= 0 && s.failFrom%s.failEach == 0 {
 			if s.failures--; s.failures == 0 {
 				s.failing = ""
 			}
@@ -266,10 +267,11 @@ func (s *teller) doCut(a args) string {
 	return ""
 }
 
-// fail op=write n=3 count=1 err=EIO: errors to come, counted from now.
+// fail op=write n=3 count=2 each=2 err=EIO: errors to come, counted from now, here
+// of the third and the fifth write.
 func (s *teller) doFail(a args) string {
 	s.failError = map[string]error{"EIO": syscall.EIO, "EROFS": syscall.EROFS, "ENODEV": syscall.ENODEV}[a["err"]]
-	s.failing, s.failFrom, s.failures = a["op"], a.num("n", 1), a.num("count", 1)
+	s.failing, s.failFrom, s.failures, s.failEach = a["op"], a.num("n", 1), a.num("count", 1), a.num("each", 1)
 	return ""
 }
 

@@ -108,5 +108,5 @@ func (v *Volume) repairFooter(n int, f disk.File) (ok bool, err error) {
 		return false, err
 	}
 	defer disk.Free(block)
-	return true, v.ring.Mark(n, pool.Sealed, block)
+	return true, v.ring.Seal(n, v.ring.Super(n).OpenID+1, block) // a start that wrote nothing
 }

@@ -328,3 +328,14 @@ func (v *Volume) drop(n int) {
 	defer v.indexMu.Unlock()
 	v.index.Drop(uint32(n))
 }
+
+// check looks at pool n's superblocks again. An activation that failed may have
+// reached the disk all the same: what the pool held before is gone then.
+func (v *Volume) check(n int) (pool.Super, error) {
+	before := v.ring.Super(n).Generation
+	s, err := v.ring.Check(n)
+	if v.writer != nil && s.Generation != before {
+		v.drop(n)
+	}
+	return s, err
+}

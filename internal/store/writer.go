@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -33,6 +34,12 @@ const (
 	// while it was under way.
 	sweepAfter = 100 * time.Millisecond
 
+	// maxStrikes is how often in a row writes to a pool may fail before it is not
+	// tried again until the next start. The error may have been the cable's and is
+	// forgotten when the ring comes to the pool again, or the disk's own, and then
+	// each attempt costs a commit seconds.
+	maxStrikes = 2
+
 	// lastEffort is how long a failing disk is tried when all is to end.
 	lastEffort = time.Second
 
@@ -60,7 +67,9 @@ type writer struct {
 	dirBytes int64 // what the groups in head take in its footer
 	footer   []byte
 
-	described map[description]bool // in head
+	described map[description]bool // in head, durable
+	telling   []description        // in the group that is being built, and those not yet synced
+	building  int                  // where of those the group begins
 	streams   map[*media.Stream]pool.Entry
 	tracks    map[*media.Track]pool.Entry
 	scratch   []pool.Item
@@ -68,7 +77,8 @@ type writer struct {
 	pending []pool.Group // written, not yet synced
 	failed  int          // errors in a row
 
-	avoid map[int]bool // pools that could not be activated, while the disk fails
+	avoid   map[int]bool // pools that could not be activated, while the disk fails
+	strikes map[int]int  // how often in a row a pool was marked bad, since the start
 
 	giveUp time.Time // when ctx has ended: until when commits are tried
 
@@ -78,7 +88,7 @@ type writer struct {
 }
 
 func newWriter(v *Volume) (*writer, error) {
-	w := &writer{v: v, head: -1, streams: map[*media.Stream]pool.Entry{}, tracks: map[*media.Track]pool.Entry{}, avoid: map[int]bool{}}
+	w := &writer{v: v, head: -1, streams: map[*media.Stream]pool.Entry{}, tracks: map[*media.Track]pool.Entry{}, avoid: map[int]bool{}, strikes: map[int]int{}}
 	var err error
 	if w.buf, err = disk.Alloc(pool.MaxGroup); err != nil {
 		return nil, err
@@ -173,7 +183,7 @@ func (w *writer) commit(ctx context.Context, batch []queued) error {
 		}
 		w.failed++
 		w.pending = w.pending[:0]
-		clear(w.described) // what described them may be among what was lost
+		w.telling, w.building = w.telling[:0], 0
 		w.v.counters.failures.Add(1)
 		w.v.o.Log.Error("writing to disk failed", "dir", w.v.dir.Path(), "pool", w.head, "offset", w.off, "attempt", w.failed, "error", err)
 		// A later durable_seq must not prove what failed here: such proofs hold
@@ -192,7 +202,8 @@ func (w *writer) commit(ctx context.Context, batch []queued) error {
 			}
 			continue
 		default:
-			if err := w.v.ring.Mark(w.head, pool.Bad, w.block); err != nil {
+			w.strikes[w.head]++
+			if err := w.v.ring.MarkBad(w.head, w.block); err != nil {
 				w.v.o.Log.Error("a pool that fails could not be marked bad", "pool", w.head, "error", err)
 			}
 			w.full = true
@@ -237,6 +248,7 @@ func isGone(err error) bool {
 
 func (w *writer) tryCommit(batch []queued) error {
 	w.builder.Reset()
+	w.telling = w.telling[:w.building]
 	for w.at = w.done; w.at < len(batch); w.at++ {
 		if err := w.add(&batch[w.at]); err != nil {
 			return err
@@ -266,7 +278,7 @@ func (w *writer) add(q *queued) error {
 			w.builder.Add(items...)
 			for i := range items {
 				if k := items[i].Entry.Kind; k == pool.KindStream || k == pool.KindTrack {
-					w.described[describedKey(&items[i].Entry)] = true
+					w.telling = append(w.telling, describedKey(&items[i].Entry))
 				}
 			}
 			return nil
@@ -291,12 +303,13 @@ type description struct {
 
 func describedKey(e *pool.Entry) description { return description{e.Kind, e.Stream, e.Params} }
 
-// items is what a queued thing puts into a group: itself, behind what has not
-// been described in this pool.
+// items is what a queued thing puts into a group: itself, behind what has been
+// described neither in this group nor in what is durable of the pool. Of a commit
+// that a crash tears, any group may be left: each stands on its own.
 func (w *writer) items(q *queued) []pool.Item {
 	w.scratch = w.scratch[:0]
 	describe := func(e pool.Entry) {
-		if !w.described[describedKey(&e)] {
+		if d := describedKey(&e); !w.described[d] && !slices.Contains(w.telling[w.building:], d) {
 			w.scratch = append(w.scratch, pool.Item{Entry: e})
 		}
 	}
@@ -348,6 +361,7 @@ func (w *writer) writeGroup() error {
 	h := pool.Header{Identity: w.v.ring.Identity(w.head), Offset: w.off, Seq: w.seq, OpenID: w.open, DurableSeq: w.durable}
 	n := w.builder.Encode(w.buf, &h)
 	w.builder.Reset()
+	w.building = len(w.telling)
 	w.off += int64(n) // also when the write fails: never again in the same place
 	f, err := w.v.ring.File(w.head)
 	if err != nil {
@@ -364,11 +378,16 @@ func (w *writer) writeGroup() error {
 	return nil
 }
 
-// sync makes what was written durable and then shows it to readers.
+// sync makes the groups that were written durable and then shows them to readers.
 func (w *writer) sync() error {
 	if len(w.pending) == 0 {
 		return nil
 	}
+	return w.syncHead()
+}
+
+// syncHead is sync where there may be no groups, but a footer.
+func (w *writer) syncHead() error {
 	f, err := w.v.ring.File(w.head)
 	if err != nil {
 		return err
@@ -393,11 +412,15 @@ func (w *writer) settle() {
 		w.v.counters.records.Add(int64(g.Records))
 	}
 	w.v.publish(w.pool.Pool())
-	if tell := w.v.o.OnCommit; tell != nil {
+	if tell := w.v.o.OnCommit; tell != nil && len(w.pending) > 0 {
 		tell(w.v.committed(w.pending))
 	}
 	clear(w.pending)
 	w.pending = w.pending[:0]
+	for _, d := range w.telling[:w.building] {
+		w.described[d] = true
+	}
+	w.telling, w.building = append(w.telling[:0], w.telling[w.building:]...), 0
 	w.v.counters.position.Store(w.off)
 }
 
@@ -426,7 +449,7 @@ func (w *writer) nextPool() error {
 		w.v.publish(left)
 	}
 	w.head, w.off, w.dirBytes, w.full = n, pool.FirstGroup, 0, false
-	w.described = map[description]bool{}
+	w.described, w.telling, w.building = map[description]bool{}, w.telling[:0], 0
 	w.pool = index.NewBuilder(w.v.ring.Identity(n), w.v.o.SegmentDuration, true)
 	w.v.publish(w.pool.Pool())
 	w.v.counters.position.Store(w.off)
@@ -434,21 +457,32 @@ func (w *writer) nextPool() error {
 }
 
 // choose finds the pool to write next. One that is not the ring's any more (a
-// file deleted, or of another ring) is passed over, never overwritten.
+// file deleted, or of another ring) is passed over, never overwritten. One that
+// writes failed on is tried again in its turn, maxStrikes times in a row.
 func (w *writer) choose() (int, error) {
 	var errs []error
+	struck := -1
 	for n, tries := w.head, 0; tries < w.v.ring.Pools; tries++ {
 		n = w.v.ring.Next(n)
 		if w.avoid[n] {
 			errs = append(errs, fmt.Errorf("pool %03d could not be activated", n))
 			continue
 		}
-		if _, err := w.v.ring.Check(n); err != nil {
+		if _, err := w.v.check(n); err != nil {
 			w.v.o.Log.Error("a pool is passed over", "pool", n, "error", err)
 			errs = append(errs, err)
 			continue
 		}
+		if w.strikes[n] >= maxStrikes {
+			if struck < 0 {
+				struck = n
+			}
+			continue
+		}
 		return n, nil
+	}
+	if struck >= 0 { // there is nothing better
+		return struck, nil
 	}
 	return 0, errors.Join(errs...)
 }
@@ -483,12 +517,13 @@ func (w *writer) seal() error {
 	if _, err := f.WriteAt(image, t.FooterOffset); err != nil {
 		return fmt.Errorf("write the footer of pool %03d: %w", w.head, err)
 	}
-	if err := w.sync(); err != nil {
+	if err := w.syncHead(); err != nil { // before the superblock vouches for it
 		return err
 	}
-	if err := w.v.ring.Mark(w.head, pool.Sealed, w.block); err != nil {
+	if err := w.v.ring.Seal(w.head, w.open, w.block); err != nil {
 		return err
 	}
+	delete(w.strikes, w.head)
 	sealed := w.pool.Pool()
 	sealed.Directory = nil // from here on it is read from the footer
 	w.v.publish(sealed)

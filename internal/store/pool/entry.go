@@ -124,7 +124,7 @@ func (e *Entry) append(b []byte) []byte {
 // sample table undecoded (see Entry.Decode); Text aliases dir.
 func Directory(h *Header, dir []byte, yield func(*Entry) bool) error {
 	bad := func(reason string) error { return &CorruptError{h.Pool, h.Offset, "directory: " + reason} }
-	if len(dir) != int(h.DirLen) || CRC(dir) != h.DirCRC {
+	if len(dir) != int(h.DirLen) || !h.Fits(dir) {
 		return bad("wrong checksum")
 	}
 	for range h.Records {

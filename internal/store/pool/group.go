@@ -81,6 +81,9 @@ func DecodeHeader(b []byte, id Identity, off int64) (Header, error) {
 	return h, nil
 }
 
+// Fits reports whether dir is the directory that belongs to the header.
+func (h *Header) Fits(dir []byte) bool { return CRC(dir) == h.DirCRC }
+
 // Item is a record on its way into a group: its entry, of which Offset, Length
 // and CRC are filled in by the Builder, and its payload.
 type Item struct {

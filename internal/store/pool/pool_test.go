@@ -18,11 +18,17 @@ import (
 var testID = Identity{Ring: media.UUID{1, 2, 3, 15: 16}, Pool: 7, Generation: 42}
 
 func TestSuperblock(t *testing.T) {
-	want := Super{Ring: testID.Ring, Pool: 7, Pools: 20, Size: MinSize, Generation: 42, State: Active, OpenID: 3, FirstSeq: 99, Counter: 5}
+	for _, voids := range [][]Void{nil, {{Pool: 1, Generation: 40, Above: 90}}, make([]Void, MaxVoids)} {
+		testSuperblock(t, voids)
+	}
+}
+
+func testSuperblock(t *testing.T, voids []Void) {
+	want := Super{Ring: testID.Ring, Pool: 7, Pools: 20, Size: MinSize, Generation: 42, State: Active, OpenID: 3, FirstSeq: 99, Counter: 5, Voids: voids}
 	good := make([]byte, BlockSize)
 	want.Encode(good)
 	got, err := DecodeSuper(good, 7, SuperSlot1)
-	if err != nil || got != want {
+	if err != nil || !cmp.Equal(got, want) {
 		t.Fatalf("%+v %v, want %+v", got, err, want)
 	}
 	newer := bytes.Clone(good)
@@ -38,7 +44,7 @@ func TestSuperblock(t *testing.T) {
 	if _, err := DecodeSuper(good, 7, 0); !errors.As(err, &corrupt) {
 		t.Errorf("in the other slot: %v", err)
 	}
-	for i := range superCRC + 4 {
+	for i := range want.EncodedLen() {
 		bad := bytes.Clone(good)
 		bad[i] ^= 0x10
 		if _, err := DecodeSuper(bad, 7, SuperSlot1); err == nil {
@@ -229,7 +235,7 @@ func TestFormatDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]int{"Version": Version, "BlockSize": BlockSize, "SuperSlot1": SuperSlot1, "FirstGroup": FirstGroup, "MaxGroup": MaxGroup,
-		"HeaderSize": HeaderSize, "EntrySize": EntrySize, "TrailerSize": TrailerSize, "MinSize": MinSize, "MaxSamples": MaxSamples} {
+		"HeaderSize": HeaderSize, "EntrySize": EntrySize, "TrailerSize": TrailerSize, "MinSize": MinSize, "MaxSamples": MaxSamples, "MaxVoids": MaxVoids} {
 		m := regexp.MustCompile("(?m)^\\| `" + name + "` \\| (\\d+) \\|").FindSubmatch(text)
 		if m == nil || string(m[1]) != strconv.Itoa(want) {
 			t.Errorf("%s is %d; the document says %s", name, want, m)
@@ -280,7 +286,7 @@ func filled(table string) []byte {
 	b := make([]byte, BlockSize)
 	switch table {
 	case "Superblock":
-		(&Super{id.Ring, id.Pool, 0x01010101, all, all, 0x01010101, 0x01010101, all, all, all}).Encode(b)
+		(&Super{id.Ring, id.Pool, 0x01010101, all, all, 0x01010101, 0x01010101, all, all, all, []Void{{0x01010101, all, all}}}).Encode(b)
 	case "Group header":
 		(&Header{id, all, all, 0x01010101, 0x01010101, 0x01010101, 0x01010101, all, all, all, 0x01010101}).Encode(b)
 	case "Footer and trailer":

@@ -122,7 +122,7 @@ func readGroup(r io.ReaderAt, id Identity, off, end int64, piece []byte) (Group,
 			return Group{}, err
 		}
 	}
-	if CRC(dir) != h.DirCRC {
+	if !h.Fits(dir) {
 		return Group{}, &CorruptError{id.Pool, off, "directory: wrong checksum"}
 	}
 	return Group{h, dir}, nil

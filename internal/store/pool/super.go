@@ -44,13 +44,37 @@ type Super struct {
 	FirstSeq   uint64 // group_seq of the first group of this generation
 	DurableSeq uint64 // the highest group known durable when this generation began: what stands behind it in the pool before failed, and was written again here
 	Counter    uint64 // the higher of the two slots' counts
+	Voids      []Void // of other pools, when this generation began; at most MaxVoids; not to be changed
 }
+
+// Void says of a generation of a pool that its groups with a higher group_seq than
+// Above do not count: they failed, and were written again elsewhere.
+type Void struct {
+	Pool       uint32
+	Generation uint64
+	Above      uint64
+}
+
+const (
+	voidSize = 20
+	// MaxVoids is how many a superblock has room for.
+	MaxVoids = (BlockSize - SuperSize - 8) / voidSize
+)
 
 // superCRC is where a superblock's checksum lies; it covers what is before it.
 const superCRC = 84
 
-// SuperSize is what a superblock takes of its block; zeros follow.
+// SuperSize is what a superblock takes of its block. Where it has voids they follow:
+// their number, as many entries, and a checksum of both. Zeros are behind that.
 const SuperSize = superCRC + 4
+
+// EncodedLen is what the superblock takes of its block, voids included.
+func (s *Super) EncodedLen() int {
+	if len(s.Voids) == 0 {
+		return SuperSize
+	}
+	return SuperSize + 4 + voidSize*len(s.Voids) + 4
+}
 
 // SuperOffset is where the superblock with this counter lies.
 func SuperOffset(counter uint64) int64 { return int64(counter%2) * SuperSlot1 }
@@ -71,6 +95,35 @@ func (s *Super) Encode(b []byte) {
 	le.PutUint32(b[72:], s.Pools)
 	le.PutUint64(b[76:], s.DurableSeq)
 	le.PutUint32(b[superCRC:], CRC(b[:superCRC]))
+	if len(s.Voids) == 0 {
+		return
+	}
+	v := b[SuperSize:]
+	le.PutUint32(v, uint32(len(s.Voids)))
+	at := 4
+	for _, void := range s.Voids {
+		le.PutUint32(v[at:], void.Pool)
+		le.PutUint64(v[at+4:], void.Generation)
+		le.PutUint64(v[at+12:], void.Above)
+		at += voidSize
+	}
+	le.PutUint32(v[at:], CRC(v[:at]))
+}
+
+// decodeVoids reads what stands behind a superblock; nil when that makes no sense.
+func decodeVoids(v []byte) (voids []Void, ok bool) {
+	n := int(le.Uint32(v))
+	if n == 0 {
+		return nil, true
+	}
+	end := 4 + voidSize*n
+	if n > MaxVoids || CRC(v[:end]) != le.Uint32(v[end:]) {
+		return nil, false
+	}
+	for at := 4; at < end; at += voidSize {
+		voids = append(voids, Void{le.Uint32(v[at:]), le.Uint64(v[at+4:]), le.Uint64(v[at+12:])})
+	}
+	return voids, true
 }
 
 // DecodeSuper reads one slot: ErrEmpty, *VersionError or *CorruptError when
@@ -95,6 +148,10 @@ func DecodeSuper(b []byte, pool uint32, off int64) (Super, error) {
 	}
 	if SuperOffset(s.Counter) != off {
 		return bad("written to the other slot's place")
+	}
+	var ok bool
+	if s.Voids, ok = decodeVoids(b[SuperSize:]); !ok {
+		return bad("wrong checksum of its voids")
 	}
 	return s, nil
 }

@@ -65,7 +65,7 @@ func Salvage(b []byte, id Identity, at int64) []Group {
 		off := int64(le.Uint64(b[i+48:]))
 		h, err := DecodeHeader(b[i:], id, off)
 		if end := i + HeaderSize + int(h.DirLen); err == nil && off < at+int64(i) && end <= len(b) {
-			if dir := b[i+HeaderSize : end : end]; CRC(dir) == h.DirCRC {
+			if dir := b[i+HeaderSize : end : end]; h.Fits(dir) {
 				groups = append(groups, Group{h, dir})
 				i = end
 				continue

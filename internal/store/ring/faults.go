@@ -227,8 +227,8 @@ func Slots(f disk.File, n int, block []byte) map[int64]error {
 		case errors.Is(err, pool.ErrEmpty) && pool.Zero(block[:pool.BlockSize]): // never written, or not any more: see below
 		case err != nil:
 			bad[off] = err
-		case !pool.Zero(block[pool.SuperSize:pool.BlockSize]):
-			bad[off] = &pool.CorruptError{Pool: uint32(n), Offset: off + pool.SuperSize, Reason: "superblock: bytes behind it are not zero"}
+		case !pool.Zero(block[s.EncodedLen():pool.BlockSize]):
+			bad[off] = &pool.CorruptError{Pool: uint32(n), Offset: off + int64(s.EncodedLen()), Reason: "superblock: bytes behind it are not zero"}
 		}
 	}
 	for i, off := range []int64{0, pool.SuperSlot1} {

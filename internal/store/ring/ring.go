@@ -29,7 +29,7 @@ type MismatchError struct {
 func (e *MismatchError) Error() string { return e.Path + ": " + e.Reason + ": " + e.Remedy }
 
 // Ring is the pools of one disk. Its methods may be called concurrently, but
-// Activate, Seal and Resume belong to the one writer.
+// Activate, Resume, Seal and MarkBad belong to the one writer.
 type Ring struct {
 	Spec
 	dir   disk.Dir
@@ -409,31 +409,80 @@ func (r *Ring) Used() []pool.Super {
 	return used
 }
 
-// Voided is the group_seq above which the groups of pool n failed: the pool that
-// was activated after it says so. They were written again elsewhere.
+// Voided is the group_seq above which the groups of pool n failed and were
+// written again elsewhere; math.MaxUint64 when none did. The newest superblock says
+// so; of a pool that it does not name, the one that was activated after it does.
 func (r *Ring) Voided(n int) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	void, next := uint64(math.MaxUint64), uint64(math.MaxUint64)
-	for _, s := range r.supers {
-		if s.Generation > r.supers[n].Generation && s.Generation < next && s.DurableSeq > 0 {
-			void, next = s.DurableSeq, s.Generation
-		}
-	}
-	return void
+	return r.voided(n)
 }
 
-// Next is the pool to activate after pool n: the next one round the ring that
-// is not passed over and writes have not failed on; n itself when there is no other.
+func (r *Ring) voided(n int) uint64 {
+	if s := r.supers[n]; s.Generation > 0 {
+		for _, v := range r.supers[r.newest()].Voids {
+			if v.Pool == s.Pool && v.Generation == s.Generation {
+				return v.Above
+			}
+		}
+	}
+	above, next := uint64(math.MaxUint64), uint64(math.MaxUint64)
+	for _, s := range r.supers {
+		if s.Generation > r.supers[n].Generation && s.Generation < next && s.DurableSeq > 0 {
+			above, next = s.DurableSeq, s.Generation
+		}
+	}
+	return above
+}
+
+// newest is the pool with the highest generation.
+func (r *Ring) newest() int {
+	newest := 0
+	for i := range r.supers {
+		if r.supers[i].Generation > r.supers[newest].Generation {
+			newest = i
+		}
+	}
+	return newest
+}
+
+// voids is what the superblock of a pool that is about to be activated has to say
+// of the others: who says it now may be reused before they are.
+func (r *Ring) voids(activated int, durable uint64) []pool.Void {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []pool.Void
+	newest := r.newest()
+	for n, s := range r.supers {
+		if n == activated || s.Generation == 0 || s.State == pool.Sealed {
+			continue
+		}
+		above := r.voided(n)
+		if n == newest {
+			above = durable
+		}
+		if above < math.MaxUint64 {
+			list = append(list, pool.Void{Pool: s.Pool, Generation: s.Generation, Above: above})
+		}
+	}
+	if len(list) > pool.MaxVoids { // the oldest go: there is nothing that they could come back into
+		slices.SortFunc(list, func(a, b pool.Void) int { return -cmp.Compare(a.Generation, b.Generation) })
+		list = list[:pool.MaxVoids]
+	}
+	return list
+}
+
+// Next is the pool behind pool n in the ring that is not passed over for a fault; n
+// itself when there is no other.
 func (r *Ring) Next(n int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := 1; i <= len(r.supers); i++ {
-		if next := (n + i) % len(r.supers); r.supers[next].State != pool.Bad && r.faults[next] == nil {
+		if next := (n + i + len(r.supers)) % len(r.supers); r.faults[next] == nil {
 			return next
 		}
 	}
-	return (n + 1) % len(r.supers) // all are bad: try them again, there is nothing better
+	return max(n, 0)
 }
 
 // update writes pool n's superblock to the slot that does not hold the newest,
@@ -468,8 +517,9 @@ func (r *Ring) update(n int, buf []byte, change func(*pool.Super)) error {
 // After an error the pool is what it was, as far as anybody here knows. durable
 // is the highest group_seq known durable: see Voided.
 func (r *Ring) Activate(n int, generation uint64, openID uint32, firstSeq, durable uint64, buf []byte) error {
+	voids := r.voids(n, durable)
 	return r.update(n, buf, func(s *pool.Super) {
-		s.Generation, s.State, s.OpenID, s.FirstSeq, s.DurableSeq = generation, pool.Active, openID, firstSeq, durable
+		s.Generation, s.State, s.OpenID, s.FirstSeq, s.DurableSeq, s.Voids = generation, pool.Active, openID, firstSeq, durable, voids
 	})
 }
 
@@ -478,7 +528,14 @@ func (r *Ring) Resume(n int, openID uint32, buf []byte) error {
 	return r.update(n, buf, func(s *pool.Super) { s.State, s.OpenID = pool.Active, openID })
 }
 
-// Mark sets the state of pool n.
-func (r *Ring) Mark(n int, state pool.State, buf []byte) error {
-	return r.update(n, buf, func(s *pool.Super) { s.State = state })
+// Seal says that pool n is full: all that the writer start openID wrote to it is
+// durable, and of what was there before it, what that start found to count. The
+// footer, which is durable, lists both.
+func (r *Ring) Seal(n int, openID uint32, buf []byte) error {
+	return r.update(n, buf, func(s *pool.Super) { s.State, s.OpenID = pool.Sealed, openID })
+}
+
+// MarkBad says that writes to pool n failed.
+func (r *Ring) MarkBad(n int, buf []byte) error {
+	return r.update(n, buf, func(s *pool.Super) { s.State = pool.Bad })
 }
