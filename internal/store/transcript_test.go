@@ -158,7 +158,7 @@ func (s *teller) run(command string) string {
 	verbs := map[string]func(args) string{
 		"open": s.doOpen, "close": s.doClose, "append": s.doAppend, "commit": s.doCommit, "gap": s.doGap, "wait": s.doWait,
 		"crash": s.doCrash, "cut": s.doCut, "fail": s.doFail, "disk": s.doDisk, "damage": s.doDamage, "remove": s.doRemove,
-		"list": s.doList, "gaps": s.doGaps, "verify": s.doVerify, "status": s.doStatus, "dump": s.doDump, "files": s.doFiles,
+		"list": s.doList, "gaps": s.doGaps, "verify": s.doVerify, "status": s.doStatus, "dump": s.doDump, "files": s.doFiles, "scrub": s.doScrub,
 	}
 	verb := verbs[words[0]]
 	if verb == nil {
@@ -379,6 +379,20 @@ func (s *teller) doVerify(args) string {
 	if b.Len() == 0 {
 		return "nothing\n"
 	}
+	return b.String()
+}
+
+// scrub: compares everything with its checksums.
+func (s *teller) doScrub(args) string {
+	report, err := s.v.Verify(context.Background(), VerifyOptions{})
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	var b strings.Builder
+	for _, f := range report.Faults {
+		fmt.Fprintf(&b, "pool=%d offset=%d %s: %s\n", f.Pool, f.Offset, f.What, f.Reason)
+	}
+	fmt.Fprintf(&b, "records=%d damaged=%d\n", report.Records, report.DamagedRecords())
 	return b.String()
 }
 

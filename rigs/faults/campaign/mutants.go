@@ -55,6 +55,16 @@ var mutants = []mutant{
 		{"internal/store/recover.go", "if v.ring.Super(n).State == pool.Sealed {\n\t\tgroups, err := readFooter(", "if v.ring.Super(n).State != pool.Free {\n\t\tgroups, err := readFooter("}}},
 	{"failedcount", "groups that failed and were written again do not count", []edit{
 		{"internal/store/recover.go", "failed[i] = g.Seq > bound", "failed[i] = bound == 0"}}},
+	{"forgetvoids", "what failed in a pool is said again at each activation", []edit{
+		{"internal/store/ring/ring.go", "voids := r.voids(n, durable)", "voids := r.voids(n, durable)[:0]"}}},
+	{"leaning", "each group of a commit describes what it refers to", []edit{
+		{"internal/store/writer.go", "slices.Contains(w.telling[w.building:], d)", "slices.Contains(w.telling, d)"}}},
+	{"wrongseal", "a sealed pool proves the groups of the start that sealed it", []edit{
+		{"internal/store/recover.go", "proof[s.OpenID] = math.MaxUint64", "proof[tailOf(groups).open] = math.MaxUint64"}}},
+	{"headeronly", "a header whose directory does not fit is not the newest group", []edit{
+		{"internal/store/head.go", "if h.Fits(dir[:h.DirLen]) {", "if h.DirLen > 0 || h.Fits(nil) {"}}},
+	{"footernosync", "sync of a footer before the superblock vouches for it", []edit{
+		{"internal/store/writer.go", "if err := w.syncHead(); err != nil { // before the superblock vouches for it", "if err := w.sync(); err != nil {"}}},
 	{"stopfirst", "read on behind a torn group", []edit{
 		{"internal/store/recover.go", "from, to, hole, func", "from, to, hole*0, func"}}},
 }
