@@ -57,6 +57,11 @@ const law = `
 	simulate/mark
 	simulate < simulate/mark
 
+	# Asking cameras what they are and where their streams are. ingest never names
+	# it: it declares a Locate. The cameras that answer share no code with it.
+	onvif
+	simulate/device
+
 	# Asking a running recorder.
 	control
 
@@ -67,7 +72,7 @@ const law = `
 	doctor < disk
 
 	# The door.
-	cmd/nvr < config, control, doctor, ingest, play, simulate, store
+	cmd/nvr < config, control, doctor, ingest, onvif, play, simulate, simulate/device, store
 `
 
 // testLaw is what tests may know besides what their package may: any package
@@ -83,6 +88,7 @@ const modules = `
 	github.com/alecthomas/kong           < cmd/nvr
 	github.com/bluenviron/mediacommon/v2 < codec
 	github.com/dustin/go-humanize        < cmd/nvr
+	github.com/icholy/digest             < onvif
 	github.com/lmittmann/tint            < cmd/nvr
 	github.com/pelletier/go-toml/v2      < config
 	github.com/schollz/progressbar/v3    < cmd/nvr
@@ -101,7 +107,7 @@ const testModules = `
 `
 
 // testRooms are free to all tests.
-var testRooms = []string{"simulate", "simulate/mark", "disk/direct", "disk/faultdisk", "disk/memdisk", "disk/disktest"}
+var testRooms = []string{"simulate", "simulate/device", "simulate/mark", "disk/direct", "disk/faultdisk", "disk/memdisk", "disk/disktest"}
 
 func TestImportLaw(t *testing.T) {
 	rooms, tests, libraries, testLibraries := read(t, law), read(t, testLaw), read(t, modules), read(t, testModules)

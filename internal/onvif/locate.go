@@ -1,0 +1,187 @@
+package onvif
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	locateTimeout = 30 * time.Second // one Locate, with all that it asks
+	searchFor     = 3 * time.Second
+	searchEvery   = 30 * time.Second // of one camera; the network is not to be flooded while one is off
+	maxCandidates = 8                // that answer a search and are asked
+)
+
+// errAnother says that the address belongs to another camera now.
+var errAnother = errors.New("another camera answers at this address")
+
+// LocatorOptions say which camera's stream is wanted.
+type LocatorOptions struct {
+	// URL is onvif://host[:port][/path], or onvif://urn:uuid:… where the address
+	// changes and the camera is known by its endpoint reference.
+	URL                string
+	Username, Password string
+	Profile            string // token or name; empty: the best (Choose)
+
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil is net.Dialer's
+	Discover DiscoverOptions                                                   // where a lost camera is searched
+	Log      *slog.Logger                                                      // nil: nothing is logged
+}
+
+// Locator finds a camera's stream again and again, also when its address has
+// changed. It is not for concurrent use.
+type Locator struct {
+	o        LocatorOptions
+	log      *slog.Logger
+	at       string // onvif:// URL of the device service; "": not known yet
+	endpoint string // "": not known yet
+	probed   bool   // it is what the camera answers probes with
+	found    string // the stream's URL, when it was last known
+	searched time.Time
+	said     string
+}
+
+// NewLocator checks the options.
+func NewLocator(o LocatorOptions) (*Locator, error) {
+	l := &Locator{o: o, log: o.Log}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	if _, rest, ok := strings.Cut(o.URL, "://"); ok && strings.HasPrefix(strings.ToLower(rest), "urn:") {
+		if l.endpoint = endpoint(strings.TrimSuffix(rest, "/")); l.endpoint == "" {
+			return nil, errors.New("the URL is not onvif://urn:uuid: and a UUID")
+		}
+		l.probed = true
+		return l, nil
+	}
+	if _, err := serviceURL(o.URL); err != nil {
+		return nil, err
+	}
+	l.at = o.URL
+	return l, nil
+}
+
+// Locate returns the stream's RTSP URL. The camera is asked each time; when it
+// does not answer it is searched by its endpoint reference, and when that does not
+// help either, where the stream was last is the best there is to know.
+//
+// An error that wraps ErrUnauthorized is about the password, one that is a
+// net.Error or os.ErrDeadlineExceeded says that the camera was not reached. The
+// URL may hold secrets, errors do not.
+func (l *Locator) Locate(ctx context.Context) (string, error) {
+	within, cancel := context.WithTimeout(ctx, locateTimeout)
+	defer cancel()
+	err := fmt.Errorf("%s did not answer: %w", l.endpoint, os.ErrDeadlineExceeded)
+	if l.at != "" {
+		var uri string
+		if uri, err = l.ask(within, l.at); err == nil {
+			return uri, nil
+		}
+	}
+	if !errors.Is(err, ErrUnauthorized) {
+		for _, f := range l.search(within) {
+			uri, again := l.ask(within, f)
+			if again == nil {
+				return uri, nil
+			}
+			err = again
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case l.found == "" || errors.Is(err, errAnother) || errors.Is(err, ErrUnauthorized):
+		return "", fmt.Errorf("onvif: %w", err)
+	}
+	l.log.Debug("the stream could not be looked up: trying where it was", "error", err)
+	return l.found, nil
+}
+
+// ask looks the stream up at an address and remembers what is good.
+func (l *Locator) ask(ctx context.Context, at string) (string, error) {
+	d, err := Open(ctx, Options{URL: at, Username: l.o.Username, Password: l.o.Password, Dial: l.o.Dial, Discovery: l.discoveryPort()})
+	if err != nil {
+		return "", err
+	}
+	defer d.Close()
+	reference, probed := d.Endpoint(ctx)
+	if probed && l.probed && reference != l.endpoint {
+		return "", d.errorf("%w (%s, and %s is wanted)", errAnother, reference, l.endpoint)
+	}
+	all, err := d.Profiles(ctx)
+	if err != nil {
+		return "", err
+	}
+	p, why, err := Choose(all, l.o.Profile)
+	if err != nil {
+		return "", d.errorf("%w", err)
+	}
+	uri, err := d.StreamURI(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	l.at, l.found = at, uri
+	if reference != "" && !l.probed {
+		l.endpoint, l.probed = reference, probed
+	}
+	if said := at + p.String(); said != l.said {
+		l.said = said
+		l.log.Info("stream looked up", "device", d.x.base.Host, "profile", p.String(), "because", why, "endpoint", reference)
+	}
+	for _, n := range d.Notes() {
+		l.log.Debug("camera's ONVIF service", "note", n)
+	}
+	return uri, nil
+}
+
+// discoveryPort is where a camera of ours is probed: where all are searched, in
+// case that is one address.
+func (l *Locator) discoveryPort() uint16 {
+	if len(l.o.Discover.To) == 1 {
+		return l.o.Discover.To[0].Port()
+	}
+	return 0
+}
+
+// search asks the network for the camera: by its endpoint reference, or while
+// that is not known for another port of its address. It returns where to ask.
+func (l *Locator) search(ctx context.Context) []string {
+	if ctx.Err() != nil || !l.searched.IsZero() && time.Since(l.searched) < searchEvery {
+		return nil
+	}
+	l.searched = time.Now()
+	var host netip.Addr
+	if u, err := url.Parse(l.at); err == nil {
+		host, _ = netip.ParseAddr(u.Hostname())
+	}
+	var at []string
+	asking, stop := context.WithCancel(ctx)
+	defer stop()
+	o := l.o.Discover
+	o.Wait = searchFor
+	err := Discover(asking, o, func(f Found) {
+		if f.URL == "" || f.URL == l.at || len(at) == maxCandidates || slices.Contains(at, f.URL) {
+			return
+		}
+		switch {
+		case l.endpoint != "" && f.Endpoint == l.endpoint:
+			at = append(at, f.URL)
+			stop()
+		case l.endpoint == "" && host.IsValid() && f.Addr == host:
+			at = append(at, f.URL)
+		}
+	})
+	if err != nil {
+		l.log.Debug("the camera cannot be searched", "error", err)
+	}
+	return at
+}
