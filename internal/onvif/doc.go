@@ -24,7 +24,7 @@ import (
 const (
 	maxBody    = 1 << 20  // bytes of a SOAP answer
 	maxDepth   = 32       // of its elements
-	maxTokens  = 20_000   // tags, texts and comments in it
+	maxTokens  = 20_000   // tags, attributes, texts and comments in it
 	maxToken   = 32 << 10 // bytes of one of them; what a tag's attributes cost is bounded by it
 	maxHeaders = 16 << 10 // bytes of an HTTP answer's header
 

@@ -167,7 +167,9 @@ func (l *Locator) search(ctx context.Context) []string {
 	asking, stop := context.WithCancel(ctx)
 	defer stop()
 	o := l.o.Discover
-	o.Wait = searchFor
+	if o.Wait == 0 {
+		o.Wait = searchFor
+	}
 	err := Discover(asking, o, func(f Found) {
 		if f.URL == "" || f.URL == l.at || len(at) == maxCandidates || slices.Contains(at, f.URL) {
 			return

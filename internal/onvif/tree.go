@@ -39,8 +39,8 @@ func parse(body []byte) (*element, error) {
 	var stack []*element
 	var texts [maxDepth][]byte // of the elements in the stack
 	for n := 0; ; n++ {
-		if n == maxTokens {
-			return nil, &limitError{"tags and texts in XML", maxTokens}
+		if n > maxTokens {
+			return nil, &limitError{"tags, attributes and texts in XML", maxTokens}
 		}
 		in.left = maxToken
 		token, err := d.Token()
@@ -54,6 +54,7 @@ func parse(body []byte) (*element, error) {
 			if len(stack) == maxDepth {
 				return nil, &limitError{"depth of XML", maxDepth}
 			}
+			n += len(t.Attr)
 			texts[len(stack)] = nil
 			stack = append(stack, &element{name: t.Name.Local, attrs: t.Attr})
 		case xml.CharData:
@@ -80,9 +81,9 @@ func xmlError(err error) error {
 	switch {
 	case errors.As(err, &limit):
 		return limit
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.As(err, &syntax) && syntax.Msg == "unexpected EOF":
 		return errors.New("XML ends too early")
-	case errors.As(err, &syntax):
+	case syntax != nil:
 		return fmt.Errorf("no XML: line %d: %s", syntax.Line, printable(syntax.Msg))
 	}
 	return fmt.Errorf("no XML: %s", printable(err.Error()))

@@ -17,6 +17,8 @@ import (
 // tokenMayBe is how far a token's time may be from the camera's, before and after.
 const tokenMayBe = 30 * time.Second
 
+const maxNonces = 1024 // that are remembered; then all are forgotten
+
 const realm = "nvr-device"
 
 // admits judges the credentials of a request. Where it refuses it has answered.
@@ -25,6 +27,9 @@ func (s *Server) admits(c *Camera, w http.ResponseWriter, r *http.Request, body 
 	if wantsDigest && !s.digestIsGood(c, r) {
 		nonce := fmt.Sprintf("%x", md5.Sum([]byte(strconv.FormatUint(s.last.Add(1), 10)+s.Addr().String())))
 		s.mu.Lock()
+		if len(s.nonces) == maxNonces {
+			clear(s.nonces)
+		}
 		s.nonces[nonce] = 0
 		s.mu.Unlock()
 		w.Header().Set("WWW-Authenticate", `Digest realm="`+realm+`", qop="auth", nonce="`+nonce+`", algorithm=MD5`)
@@ -105,6 +110,9 @@ func (s *Server) tokenIsGood(c *Camera, body string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	shown := s.tokens[string(nonce)]
+	if len(s.tokens) == maxNonces {
+		clear(s.tokens)
+	}
 	s.tokens[string(nonce)] = true
 	return !shown
 }
