@@ -265,5 +265,8 @@ func (d *Device) streamURL(raw string) (string, error) {
 		d.note("names another address for its streams (%s): asked where it was found", printable(u.Host))
 	}
 	path = strings.ReplaceAll(path, "#", "%23")
+	if strings.HasPrefix(path, "%") {
+		path = "/" + path
+	}
 	return strings.ToLower(scheme) + "://" + withPort(d.x.base.Hostname(), u.Port()) + path, nil
 }
