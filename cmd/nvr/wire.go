@@ -9,6 +9,7 @@ import (
 	"nvr/internal/config"
 	"nvr/internal/ingest"
 	"nvr/internal/media"
+	"nvr/internal/onvif"
 	"nvr/internal/play"
 	"nvr/internal/store"
 )
@@ -59,6 +60,7 @@ func archiveOptions(conf *config.Config, epoch time.Time, log *slog.Logger) stor
 func newCamera(conf *config.Config, c config.Camera, epoch time.Time, recorder ingest.Recorder, log *slog.Logger) *ingest.Camera {
 	return ingest.New(ingest.Options{
 		Stream:               stream(c),
+		Locate:               locate(c, log),
 		URL:                  c.URL,
 		Username:             c.Username,
 		Password:             c.Password.Reveal(),
@@ -70,6 +72,32 @@ func newCamera(conf *config.Config, c config.Camera, epoch time.Time, recorder i
 		Log:                  log,
 	}, recorder)
 }
+
+// locate is how the stream of an onvif:// camera is found; nil where the URL says it.
+func locate(c config.Camera, log *slog.Logger) func(context.Context) (string, error) {
+	if !config.IsONVIF(c.URL) {
+		return nil
+	}
+	l, err := onvif.NewLocator(onvif.LocatorOptions{
+		URL: c.URL, Username: c.Username, Password: c.Password.Reveal(), Profile: c.Profile, Log: log.With("camera", c.ID),
+	})
+	return func(ctx context.Context) (string, error) {
+		if err != nil { // config has checked the URL, so this is a surprise
+			return "", err
+		}
+		url, err := l.Locate(ctx)
+		if errors.Is(err, onvif.ErrUnauthorized) {
+			err = refusedError{err}
+		}
+		return url, err
+	}
+}
+
+// refusedError is an error about a password, for ingest, which does not know onvif's.
+type refusedError struct{ error }
+
+func (e refusedError) Unwrap() error      { return e.error }
+func (refusedError) Is(target error) bool { return target == ingest.ErrUnauthorized }
 
 func stream(c config.Camera) *media.Stream {
 	return &media.Stream{Camera: media.Camera{UUID: media.CameraUUID(c.ID), ID: c.ID, Name: c.Name}, Name: streamName}

@@ -47,6 +47,15 @@ func (d *decoder) camera(t table, storage Storage) (c Camera, idAt place) {
 		}
 	}
 	d.address(t, &c)
+	if profile, at, ok := t.text("profile"); ok {
+		c.Profile = profile
+		switch {
+		case c.URL != "" && !IsONVIF(c.URL):
+			d.wrong(at, t.key+".profile", "belongs to a camera with onvif://", "take it out, or write url = \"onvif://host\"")
+		case profile == "" || len(profile) > maxNameLength || strings.ContainsFunc(profile, unicode.IsControl):
+			d.wrong(at, t.key+".profile", "is empty, too long or has control characters", "write a name or token that nvr probe shows")
+		}
+	}
 	d.keeping(t, &c, storage)
 	return c, idAt
 }
@@ -102,7 +111,7 @@ func (d *decoder) address(t table, c *Camera) {
 			d.wrong(at, key, wrong.what, wrong.remedy)
 		} else {
 			c.URL, inURL = u, info
-			c.urlSecrets = secretsInURL(u)
+			c.urlSecrets = SecretsInURL(u)
 		}
 	}
 	username, usernameAt, hasUsername := d.expanded(t, "username")
@@ -257,7 +266,8 @@ func parseURL(raw string) (string, userinfo, *urlProblem) {
 	if !regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`).MatchString(scheme) {
 		return fail("is not a URL", `write "rtsp://host:554/path"`)
 	}
-	if !strings.EqualFold(scheme, "rtsp") {
+	scheme = strings.ToLower(scheme)
+	if scheme != "rtsp" && scheme != "onvif" {
 		return fail(fmt.Sprintf("%s:// is not supported by this version", shorten(scheme)), `write "rtsp://host:554/path"`)
 	}
 	end := len(rest)
@@ -278,7 +288,15 @@ func parseURL(raw string) (string, userinfo, *urlProblem) {
 	case strings.Contains(tail, "#"):
 		return fail("has a #, which a stream's URL cannot have", "write # as %23, or take it and what follows out")
 	}
-	if wrong := checkHost(hostport); wrong != "" {
+	switch wrong := checkHost(hostport); {
+	case scheme == "onvif" && strings.HasPrefix(strings.ToLower(hostport), "urn:"):
+		if !endpointReference.MatchString(hostport) || strings.Trim(tail, "/") != "" {
+			return fail("has an endpoint reference that is none", `write "onvif://urn:uuid:" and the 36 characters that nvr discover shows`)
+		}
+		tail = ""
+	case wrong != "" && scheme == "onvif":
+		return fail(wrong, `write "onvif://host"`)
+	case wrong != "":
 		return fail(wrong, `write "rtsp://host:554/path"`)
 	}
 	info := none
@@ -292,11 +310,31 @@ func parseURL(raw string) (string, userinfo, *urlProblem) {
 			return fail("has a % in user or password that begins no %XX", useKeys+" (or write % as %25)")
 		}
 	}
-	clean := "rtsp://" + hostport + tail
-	if _, err := url.Parse(clean); err != nil {
+	clean := scheme + "://" + hostport + tail
+	if _, err := url.Parse("rtsp://host" + tail); err != nil {
 		return fail("has a % that begins no %XX, or a character that a URL cannot have", "write % as %25")
 	}
 	return clean, info, nil
+}
+
+// endpointReference is how ONVIF names a camera whatever its address is.
+var endpointReference = regexp.MustCompile(`(?i)^urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// IsONVIF reports whether the URL of a camera is to be looked up.
+func IsONVIF(url string) bool { return strings.HasPrefix(url, "onvif://") }
+
+// ParseURL reads the URL of a camera that stands on a command line: a Camera with
+// URL, Username and Password. The error does not quote what may be a password.
+func ParseURL(raw string) (Camera, error) {
+	clean, info, wrong := parseURL(raw)
+	if wrong != nil {
+		return Camera{}, fmt.Errorf("the URL %s: %s", wrong.what, wrong.remedy)
+	}
+	c := Camera{URL: clean, Username: info.username, urlSecrets: SecretsInURL(clean)}
+	if info.hasPassword {
+		c.Password = NewSecret(info.password)
+	}
+	return c, nil
 }
 
 // checkHost says what is wrong with host or host:port, quoting nothing.
@@ -322,7 +360,8 @@ func checkHost(hostport string) string {
 // inURL finds passwords where some vendors put them: /user=admin&password=secret&channel=1.
 var inURL = regexp.MustCompile(`(?i)(?:^|[^a-z])(?:password|passwd|pwd|pass)=(.+?)(?:_channel=|[&;/?]|$)`)
 
-func secretsInURL(u string) []Secret {
+// SecretsInURL are the passwords in the path or query of a camera's URL.
+func SecretsInURL(u string) []Secret {
 	var all []Secret
 	for _, m := range inURL.FindAllStringSubmatch(u, -1) {
 		all = append(all, NewSecret(m[1]))

@@ -64,7 +64,8 @@ func (s *Storage) names() []string {
 type Camera struct {
 	ID                   string
 	Name                 string // ID where the file says none
-	URL                  string // without credentials
+	URL                  string // rtsp:// or onvif://, without credentials
+	Profile              string // of an onvif:// camera: token or name; empty: the best
 	Username             string
 	Password             Secret
 	Transport            string // "auto" or "tcp"
@@ -176,7 +177,9 @@ var CameraKeys = []Key{
 	{Name: "name", Type: typeText, Default: `the id`,
 		Doc: "What people call it."},
 	{Name: "url", Type: typeText,
-		Doc: "`rtsp://[user:password@]host[:port]/path`. Special characters in user and password percent-encoded, or use the keys below. `${NAME}` is replaced by that environment variable."},
+		Doc: "`rtsp://[user:password@]host[:port]/path`; or `onvif://[user:password@]host[:port]` or `onvif://urn:uuid:…`: the camera is asked where its stream is ([onvif.md](onvif.md)). Special characters in user and password percent-encoded, or use the keys below. `${NAME}` is replaced by that environment variable."},
+	{Name: "profile", Type: typeText,
+		Doc: "With `onvif://`: which of the camera's profiles is recorded, by name or token as `nvr probe` shows them. Without it, the one with the largest picture."},
 	{Name: "max_reconnect_attempts", Type: typeNumber, Default: "0", Min: 0, Max: maxReconnects,
 		Why: "0 means for ever",
 		Doc: "Failed connections in a row after which the camera is given up; 0: never."},

@@ -96,8 +96,8 @@ func describe(c *Config, warnings Problems, err error) string {
 		for _, s := range cam.Secrets() {
 			secrets = append(secrets, s.Reveal())
 		}
-		fmt.Fprintf(&b, "camera %s %q %s user=%q password=%q transport=%s audio=%t enabled=%t attempts=%d volume=%q days=%d…%d secrets=%q\n", cam.ID, cam.Name, cam.URL,
-			cam.Username, cam.Password.Reveal(), cam.Transport, cam.Audio, cam.Enabled, cam.MaxReconnectAttempts, cam.Volume, cam.MinDays, cam.MaxDays, secrets)
+		fmt.Fprintf(&b, "camera %s %q %s user=%q password=%q profile=%q transport=%s audio=%t enabled=%t attempts=%d volume=%q days=%d…%d secrets=%q\n", cam.ID, cam.Name, cam.URL,
+			cam.Username, cam.Password.Reveal(), cam.Profile, cam.Transport, cam.Audio, cam.Enabled, cam.MaxReconnectAttempts, cam.Volume, cam.MinDays, cam.MaxDays, secrets)
 	}
 	return b.String()
 }

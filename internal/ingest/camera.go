@@ -44,8 +44,13 @@ type Options struct {
 	Stream             *media.Stream
 	URL                string // without user info
 	Username, Password string
-	Transport          string // "auto" or "tcp"; empty is auto
-	Audio              bool   // record the audio too, if there is one that can be stored
+
+	// Locate, if not nil, is asked for the URL before each connection. It must end
+	// with ctx. An error that wraps ErrUnauthorized is about the password.
+	Locate func(ctx context.Context) (url string, err error)
+
+	Transport string // "auto" or "tcp"; empty is auto
+	Audio     bool   // record the audio too, if there is one that can be stored
 
 	// MaxReconnectAttempts ends Run after so many failures in a row; 0 is never.
 	MaxReconnectAttempts int
@@ -140,14 +145,21 @@ func (c *Camera) session(ctx context.Context) (good time.Duration, err error) {
 			err = &panicError{p, debug.Stack()}
 		}
 	}()
+	url := c.o.URL
+	if c.o.Locate != nil {
+		if url, err = c.o.Locate(ctx); err != nil {
+			return 0, fmt.Errorf("look up the stream: %w", err)
+		}
+	}
 	s, err := rtsp.Open(ctx, rtsp.Options{
-		URL: c.o.URL, Username: c.o.Username, Password: c.o.Password,
+		URL: url, Username: c.o.Username, Password: c.o.Password,
 		Transport: rtsp.Transport(c.o.Transport), Dial: c.o.Dial, Log: c.log,
 	})
 	if err != nil {
 		return 0, err
 	}
 	defer s.Close()
+	c.status.opened(s.Server())
 	rec := newRecording(c)
 	picked := c.pick(s.Medias())
 	for _, p := range picked {

@@ -15,6 +15,10 @@ import (
 	"nvr/internal/media"
 )
 
+// ErrUnauthorized says that the camera refused the credentials: it is asked again
+// late, because cameras lock accounts.
+var ErrUnauthorized = rtsp.ErrUnauthorized
+
 var (
 	errNoTracks = errors.New("the camera offers no track that can be stored")
 	errNoMedia  = fmt.Errorf("no sample for %v", mediaTimeout)

@@ -28,6 +28,7 @@ type Status struct {
 	Attempts  int       `json:"attempts"` // to connect, since media last came for 30 s
 	LastError string    `json:"last_error,omitempty"`
 	RetryAt   time.Time `json:"retry_at,omitzero"`
+	Server    string    `json:"server,omitempty"` // what the camera's RTSP server calls itself
 	Tracks    []string  `json:"tracks"`
 	Notes     []string  `json:"notes,omitempty"` // what is odd about the camera
 
@@ -98,6 +99,12 @@ func (t *status) connecting(attempt int) {
 	t.s.Attempts, t.s.Tracks, t.s.Notes = attempt, nil, nil
 	t.lost, t.damaged = t.s.LostPackets, t.s.DamagedUnits
 	t.inWindow, t.window = 0, time.Time{}
+}
+
+func (t *status) opened(server string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.s.Server = server
 }
 
 func (t *status) waiting(why media.Reason, err string, retry time.Time) {

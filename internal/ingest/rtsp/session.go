@@ -50,6 +50,7 @@ type Session struct {
 
 	base      string // of relative controls
 	aggregate string // what PLAY asks for
+	server    string // what it calls itself, printable
 	medias    []Media
 	tracks    []*track
 	channels  [256]uint8 // which track a channel belongs to, where the splitter knows a role
@@ -141,7 +142,7 @@ func (s *Session) open(ctx context.Context) error {
 	if len(d.medias) == 0 {
 		return fmt.Errorf("DESCRIBE: %w", ErrNoMedia)
 	}
-	s.medias = d.medias
+	s.medias, s.server = d.medias, printable(answer.get("Server"))
 	s.base = s.to.contentBase(answer.get("Content-Base"), answer.get("Content-Location"))
 	s.aggregate = s.to.controlURLs(s.base, d.control)[0]
 	if _, absolute := s.to.rebase(d.control); absolute {
@@ -231,6 +232,9 @@ func (s *Session) describeHere(ctx context.Context) (*message, error) {
 		}
 	}
 }
+
+// Server is what the camera's server calls itself, printable; "" if it does not say.
+func (s *Session) Server() string { return s.server }
 
 // Medias are the sections of the session description that can be used. Their
 // indices are what Setup takes.
