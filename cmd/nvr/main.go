@@ -36,6 +36,8 @@ type cli struct {
 	Volume      volumeCmd      `cmd:"" help:"Add, grow or retire a volume."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration; start nothing."`
 	Doctor      doctorCmd      `cmd:"" help:"Look at the machine and the disks before they disappoint."`
+	Discover    discoverCmd    `cmd:"" help:"Find ONVIF cameras in the network."`
+	Probe       probeCmd       `cmd:"" help:"Show what a camera offers, and measure it."`
 	Simulate    simulateCmd    `cmd:"" help:"Serve synthetic RTSP cameras on this machine."`
 	Demo        demoCmd        `cmd:"" hidden:"" help:"Record simulated cameras into a small ring and show it."`
 	ShowVersion versionCmd     `cmd:"" name:"version" help:"Print the version."`

@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 					time.Sleep(100 * time.Millisecond)
 				}
 			},
+			"cameras": cameras,
 			// exits CODE COMMAND [ARGS...]
 			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) < 2 {

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	"nvr/internal/media"
 	"nvr/internal/simulate"
+	"nvr/internal/simulate/device"
 )
 
 type simulateCmd struct {
@@ -20,15 +24,17 @@ type simulateCmd struct {
 	Auth       string  `enum:"none,basic,digest,digest-sha256" default:"none" help:"Ask for a password: none, basic, digest or digest-sha256 (default: none)."`
 	User       string  `default:"user" help:"User to ask for (default: user)."`
 	Password   string  `default:"password" help:"Password to ask for (default: password)."`
+	ONVIF      int     `name:"onvif" default:"-1" placeholder:"P" help:"Also answer ONVIF (TCP) and probes (UDP) on this port of 127.0.0.1; 0: any that is free."`
 }
 
 // Help is shown below the usage line.
 func (simulateCmd) Help() string {
-	return `Serves synthetic cameras whose pictures carry the camera's number and a running sample number, to try things out and to size hardware. Prints one URL per line on stdout, then serves until SIGINT.
+	return `Serves synthetic cameras whose pictures carry the camera's number and a running sample number, to try things out and to size hardware. Prints one URL per line on stdout, then serves until SIGINT. With --onvif there is an onvif:// URL for each camera too.
 
 Examples:
     nvr simulate --cameras 4
-    nvr simulate --cameras 16 --bitrate 4M --codec h265 --audio --port 9554`
+    nvr simulate --cameras 16 --bitrate 4M --codec h265 --audio --port 9554
+    nvr simulate --cameras 2 --onvif 8000      # then: nvr discover 127.0.0.1:8000 --profiles`
 }
 
 func (v simulateCmd) Run(c *console) error {
@@ -39,17 +45,64 @@ func (v simulateCmd) Run(c *console) error {
 	if v.Audio {
 		o.Audio = simulate.Audio(v.AudioCodec)
 	}
-	if v.Cameras < 1 || v.Port < 0 || v.Port > 65535 || v.FPS < 1 {
-		return usagef("--cameras and --fps are at least 1, --port is 0 to 65535")
+	if v.Cameras < 1 || v.Port < 0 || v.Port > 65535 || v.FPS < 1 || v.ONVIF > 65535 {
+		return usagef("--cameras and --fps are at least 1, --port and --onvif are 0 to 65535")
 	}
 	server, err := simulate.New(o)
 	if err != nil {
 		return fmt.Errorf("simulate: %w", err)
+	}
+	var devices *device.Server
+	if v.ONVIF >= 0 {
+		if devices, err = v.devices(server); err != nil {
+			return fmt.Errorf("simulate: %w", err)
+		}
 	}
 	for n := range v.Cameras {
 		if _, err := fmt.Fprintln(c.out, server.URL(n+1)); err != nil {
 			return err
 		}
 	}
-	return server.Run(c.ctx)
+	if devices == nil {
+		return server.Run(c.ctx)
+	}
+	for n := range v.Cameras {
+		if _, err := fmt.Fprintln(c.out, devices.URL(n+1)); err != nil {
+			return err
+		}
+	}
+	ctx, stop := context.WithCancel(c.ctx)
+	defer stop()
+	answering := make(chan error, 1)
+	go func() {
+		answering <- devices.Run(ctx)
+		stop()
+	}()
+	err = server.Run(ctx)
+	stop()
+	return errors.Join(err, <-answering)
+}
+
+// devices are the ONVIF side of the same cameras, with one password for both.
+func (v simulateCmd) devices(server *simulate.Server) (*device.Server, error) {
+	auth := map[simulate.Auth]device.Auth{
+		simulate.AuthBasic: device.AuthToken, simulate.AuthDigest: device.AuthDigest, simulate.AuthDigestSHA256: device.AuthBoth,
+	}[simulate.Auth(v.Auth)]
+	o := device.Options{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(v.ONVIF))}
+	for n := range v.Cameras {
+		profile := device.Profile{Token: "main", Name: "mainStream", Codec: strings.ToUpper(v.Codec), Width: simulate.Width, Height: simulate.Height, FPS: v.FPS,
+			Kbps: server.Bitrate() / 1000, GOP: server.GOP(), URI: server.URL(n + 1)}
+		if v.Audio {
+			profile.Audio = map[string]string{"aac": "AAC"}[v.AudioCodec]
+			if profile.Audio == "" {
+				profile.Audio = "G711"
+			}
+		}
+		o.Cameras = append(o.Cameras, device.Camera{
+			Maker: "NVR", Model: "Simulated", Name: fmt.Sprintf("Simulated camera %d", n+1), Firmware: versionNumber(), Serial: strconv.Itoa(n + 1),
+			UUID: media.CameraUUID(fmt.Sprintf("simulated %d", n+1)).String(), Profiles: []device.Profile{profile},
+			Auth: auth, User: v.User, Password: v.Password,
+		})
+	}
+	return device.New(o)
 }

@@ -45,6 +45,7 @@ type Locator struct {
 	at       string // onvif:// URL of the device service; "": not known yet
 	endpoint string // "": not known yet
 	probed   bool   // it is what the camera answers probes with
+	silent   bool   // it does not answer probes of its address: that is not waited for again
 	found    string // the stream's URL, when it was last known
 	searched time.Time
 	said     string
@@ -113,7 +114,10 @@ func (l *Locator) ask(ctx context.Context, at string) (string, error) {
 		return "", err
 	}
 	defer d.Close()
-	reference, probed := d.Endpoint(ctx)
+	reference, probed := "", false
+	if !l.silent {
+		reference, probed = d.Endpoint(ctx)
+	}
 	if probed && l.probed && reference != l.endpoint {
 		return "", d.errorf("%w (%s, and %s is wanted)", errAnother, reference, l.endpoint)
 	}
@@ -129,13 +133,13 @@ func (l *Locator) ask(ctx context.Context, at string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	l.at, l.found = at, uri
+	l.at, l.found, l.silent = at, uri, !probed && !l.probed
 	if reference != "" && !l.probed {
 		l.endpoint, l.probed = reference, probed
 	}
 	if said := at + p.String(); said != l.said {
 		l.said = said
-		l.log.Info("stream looked up", "device", d.x.base.Host, "profile", p.String(), "because", why, "endpoint", reference)
+		l.log.Info("stream looked up", "device", d.x.base.Host, "profile", p.String(), "because", why, "endpoint", l.endpoint)
 	}
 	for _, n := range d.Notes() {
 		l.log.Debug("camera's ONVIF service", "note", n)

@@ -37,6 +37,12 @@ const (
 	mtu                   = 1400 // bytes of an RTP packet
 )
 
+// Width and Height are the pictures' (clips/gen.sh).
+const (
+	Width  = 320
+	Height = 180
+)
+
 // Audio is what a camera's microphone gives.
 type Audio string
 

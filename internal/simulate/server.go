@@ -135,6 +135,9 @@ func (s *Server) Cameras() int { return len(s.cameras) }
 // was asked for, or the clip's own where that is more.
 func (s *Server) Bitrate() int { return s.bitrate }
 
+// GOP is how many pictures there are from one sync sample to the next.
+func (s *Server) GOP() int { return s.clip.gop }
+
 // Stats are the cameras' counters; camera n's are at n-1.
 func (s *Server) Stats() []Stats {
 	all := make([]Stats, len(s.cameras))
