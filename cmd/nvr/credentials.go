@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strings"
 
@@ -70,7 +69,7 @@ func (c *console) showURL(u string) string {
 	var b strings.Builder
 	for _, char := range []byte(c.mask.text(u)) {
 		if char <= ' ' || char >= 0x7f {
-			b.WriteString(url.QueryEscape(string([]byte{char})))
+			fmt.Fprintf(&b, "%%%02X", char)
 			continue
 		}
 		b.WriteByte(char)

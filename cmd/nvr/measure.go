@@ -211,10 +211,11 @@ func (t *counted) result() measuredTrack {
 		Kind: p.Kind.String(), Codec: p.Codec, Width: p.Width, Height: p.Height, SampleRate: p.SampleRate, Channels: p.Channels,
 		Samples: t.samples, GOPs: t.gops, BFrames: t.ordered, seconds: t.ticks.Duration(p.ClockRate).Seconds(),
 	}
-	if r.seconds > 0 {
-		r.Bitrate = float64(t.bytes*8) / r.seconds
+	if t.ticks > 0 {
+		perTick := float64(p.ClockRate) / float64(t.ticks)
+		r.Bitrate = float64(t.bytes*8) * perTick
 		if p.Kind == media.Video {
-			r.FPS = float64(t.samples) / r.seconds
+			r.FPS = float64(t.samples) * perTick
 		}
 	}
 	return r
