@@ -384,6 +384,33 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// TestStreamURL: the host that was asked, the rest as the camera wrote it.
+func TestStreamURL(t *testing.T) {
+	for _, c := range []struct{ base, raw, want, err string }{
+		{"onvif://cam.lan", "rtsp://192.0.2.1:8554/a/../b?c=d%20e", "rtsp://cam.lan:8554/a/../b?c=d%20e", ""},
+		{"onvif://cam.lan:8000", "RTSPS://u:p@0.0.0.0", "rtsps://cam.lan", ""},
+		{"onvif://[fd00::1]:80", "rtsp://[fe80::1]:554/x", "rtsp://[fd00::1]:554/x", ""},
+		{"onvif://[fd00::1]", "rtsp://192.0.2.1/x", "rtsp://[fd00::1]/x", ""},
+		{"onvif://192.0.2.9", " rtsp://192.0.2.1/x?@evil/ \n", "rtsp://192.0.2.9/x?@evil/", ""},
+		{"onvif://192.0.2.9", "http://192.0.2.1/x", "", "is not rtsp://"},
+		{"onvif://192.0.2.9", "", "", "is not rtsp://"},
+		{"onvif://192.0.2.9", "rtsp://:554/x", "", "has no host"},
+		{"onvif://192.0.2.9", "rtsp://h:port/x", "", "has no host"},
+		{"onvif://192.0.2.9", "rtsp://h/a\r\nTEARDOWN", "", "control characters"},
+		{"onvif://192.0.2.9", "rtsp://h/" + strings.Repeat("x", 2048), "", "too long"},
+	} {
+		base, err := serviceURL(c.base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &Device{x: newExchange(base, Options{})}
+		got, err := d.streamURL(c.raw)
+		if got != c.want || (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s at %s: %q %v", c.raw, c.base, got, err)
+		}
+	}
+}
+
 func TestServiceURL(t *testing.T) {
 	for in, want := range map[string]string{
 		"onvif://h":                     "http://h/onvif/device_service",
