@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"nvr/internal/config"
 	"nvr/internal/ingest"
 	"nvr/internal/media"
 )
@@ -154,16 +155,13 @@ func (q *quirks) WithGroup(string) slog.Handler { return q }
 // GOPs begin late.
 const connectingMayTake = 30 * time.Second
 
-// measure receives the stream of a camera for a time.
-func (c *console) measure(url, user, password string, audio bool, lasts time.Duration, q *quirks) (measuredStream, error) {
-	result := measuredStream{URL: c.showURL(url), Tracks: []measuredTrack{}}
+// measure receives the stream of a camera for a time. Its URL is the stream's.
+func (c *console) measure(of config.Camera, lasts time.Duration, q *quirks) (measuredStream, error) {
+	result := measuredStream{URL: c.showURL(of.URL), Tracks: []measuredTrack{}}
 	ctx, stop := context.WithTimeout(c.ctx, lasts+connectingMayTake)
 	defer stop()
 	m := &meter{stop: stop, wait: lasts, tracks: map[uint8]*counted{}}
-	camera := ingest.New(ingest.Options{
-		Stream: &media.Stream{Camera: media.Camera{ID: "probe"}, Name: streamName},
-		URL:    url, Username: user, Password: password, Audio: audio, Log: slog.New(q),
-	}, m)
+	camera := ingest.New(ingestOptions(of, slog.New(q)), m)
 	if err := camera.Run(ctx); err != nil {
 		return result, err
 	}

@@ -61,15 +61,14 @@ func (v probeCmd) Run(c *console) error {
 	}
 	p := probed{URL: c.showURL(camera.URL)}
 	q := &quirks{}
-	url := camera.URL
-	if config.IsONVIF(url) {
-		url, err = p.ask(c, camera, q)
+	if config.IsONVIF(camera.URL) {
+		camera.URL, err = p.ask(c, camera, q)
 	} else if camera.Profile != "" {
 		return usagef("--profile belongs to onvif://")
 	}
 	if err == nil && v.For > 0 {
 		var stream measuredStream
-		stream, err = c.measure(url, camera.Username, camera.Password.Reveal(), camera.Audio, v.For, q)
+		stream, err = c.measure(camera, v.For, q)
 		if err == nil || stream.Server != "" {
 			p.Stream = &stream
 		}
@@ -97,7 +96,7 @@ func (v probeCmd) camera(c *console) (config.Camera, error) {
 		}
 		for _, camera := range conf.Cameras {
 			if camera.ID == v.Target {
-				camera.Profile = cmp.Or(v.Profile, camera.Profile)
+				camera.Profile, camera.MaxReconnectAttempts = cmp.Or(v.Profile, camera.Profile), 0
 				return camera, nil
 			}
 		}

@@ -58,19 +58,24 @@ func archiveOptions(conf *config.Config, epoch time.Time, log *slog.Logger) stor
 // that it shares with the writer: what the writer commits is never older than
 // commit_interval.
 func newCamera(conf *config.Config, c config.Camera, epoch time.Time, recorder ingest.Recorder, log *slog.Logger) *ingest.Camera {
-	return ingest.New(ingest.Options{
+	o := ingestOptions(c, log)
+	o.RecordEvery, o.Epoch = store.Beat(conf.Storage.CommitInterval), epoch
+	return ingest.New(o, recorder)
+}
+
+// ingestOptions is how a camera is connected to, be it for recording or for a look.
+func ingestOptions(c config.Camera, log *slog.Logger) ingest.Options {
+	return ingest.Options{
 		Stream:               stream(c),
-		Locate:               locate(c, log),
 		URL:                  c.URL,
+		Locate:               locate(c, log),
 		Username:             c.Username,
 		Password:             c.Password.Reveal(),
 		Transport:            c.Transport,
 		Audio:                c.Audio,
 		MaxReconnectAttempts: c.MaxReconnectAttempts,
-		RecordEvery:          store.Beat(conf.Storage.CommitInterval),
-		Epoch:                epoch,
 		Log:                  log,
-	}, recorder)
+	}
 }
 
 // locate is how the stream of an onvif:// camera is found; nil where the URL says it.

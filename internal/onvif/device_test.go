@@ -2,6 +2,7 @@ package onvif
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -136,6 +137,38 @@ func TestAuth(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestOneTimeNonces: a camera that wants a new nonce for each request is no trouble.
+func TestOneTimeNonces(t *testing.T) {
+	c := ordinary()
+	c.Auth, c.User, c.Password, c.OneTimeNonces = device.AuthDigest, user, password, true
+	d, err := open(t, serve(t, c), user, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if _, err := d.Profiles(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestToken: the example of ONVIF's Application Programmer's Guide.
+func TestToken(t *testing.T) {
+	nonce, err := base64.StdEncoding.DecodeString("LKqI6G/AikKCQrN0zqZFlg==")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := usernameToken("user", "userpassword", nonce, time.Date(2010, 9, 16, 9, 50, 45, 999, time.FixedZone("", 7200)))
+	for _, want := range []string{">tuOSpGlFlIXsozq4HFNeeGeFLEI=<", ">2010-09-16T07:50:45Z<", ">LKqI6G/AikKCQrN0zqZFlg==<", ">user<", "#PasswordDigest"} {
+		if !strings.Contains(token, want) {
+			t.Errorf("%s is not in %s", want, token)
+		}
+	}
+	if strings.Contains(token, "userpassword") {
+		t.Error("the password is in it")
 	}
 }
 

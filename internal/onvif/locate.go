@@ -48,7 +48,9 @@ type Locator struct {
 	silent   bool   // it does not answer probes of its address: that is not waited for again
 	found    string // the stream's URL, when it was last known
 	searched time.Time
-	said     string
+
+	byReference bool // the URL is an endpoint reference
+	said        string
 }
 
 // NewLocator checks the options.
@@ -61,7 +63,7 @@ func NewLocator(o LocatorOptions) (*Locator, error) {
 		if l.endpoint = endpoint(strings.TrimSuffix(rest, "/")); l.endpoint == "" {
 			return nil, errors.New("the URL is not onvif://urn:uuid: and a UUID")
 		}
-		l.probed = true
+		l.probed, l.byReference = true, true
 		return l, nil
 	}
 	if _, err := serviceURL(o.URL); err != nil {
@@ -82,19 +84,16 @@ func (l *Locator) Locate(ctx context.Context) (string, error) {
 	within, cancel := context.WithTimeout(ctx, locateTimeout)
 	defer cancel()
 	err := fmt.Errorf("%s did not answer: %w", l.endpoint, os.ErrDeadlineExceeded)
-	if l.at != "" {
-		var uri string
-		if uri, err = l.ask(within, l.at); err == nil {
-			return uri, nil
-		}
-	}
-	if !errors.Is(err, ErrUnauthorized) {
-		for _, f := range l.search(within) {
-			uri, again := l.ask(within, f)
-			if again == nil {
+	for _, where := range []func(context.Context) []string{l.known, l.search} {
+		for _, at := range where(within) {
+			uri, failed := l.ask(within, at)
+			if failed == nil {
 				return uri, nil
 			}
-			err = again
+			err = failed
+		}
+		if errors.Is(err, ErrUnauthorized) {
+			break
 		}
 	}
 	switch {
@@ -105,6 +104,17 @@ func (l *Locator) Locate(ctx context.Context) (string, error) {
 	}
 	l.log.Debug("the stream could not be looked up: trying where it was", "error", err)
 	return l.found, nil
+}
+
+// known is where the camera was last, and where the configuration says.
+func (l *Locator) known(context.Context) (at []string) {
+	if l.at != "" {
+		at = append(at, l.at)
+	}
+	if _, err := serviceURL(l.o.URL); err == nil && l.o.URL != l.at && !l.byReference {
+		at = append(at, l.o.URL)
+	}
+	return at
 }
 
 // ask looks the stream up at an address and remembers what is good.
@@ -156,8 +166,8 @@ func (l *Locator) discoveryPort() uint16 {
 	return 0
 }
 
-// search asks the network for the camera: by its endpoint reference, or while
-// that is not known for another port of its address. It returns where to ask.
+// search asks the network for the camera by its endpoint reference; while that is
+// not known it asks the camera's address for the port. It returns where to ask.
 func (l *Locator) search(ctx context.Context) []string {
 	if ctx.Err() != nil || !l.searched.IsZero() && time.Since(l.searched) < searchEvery {
 		return nil
@@ -174,6 +184,14 @@ func (l *Locator) search(ctx context.Context) []string {
 	if o.Wait == 0 {
 		o.Wait = searchFor
 	}
+	if l.endpoint == "" {
+		if !host.IsValid() {
+			return nil
+		}
+		if len(o.To) == 0 {
+			o.To = []netip.AddrPort{netip.AddrPortFrom(host, 0)}
+		}
+	}
 	err := Discover(asking, o, func(f Found) {
 		if f.URL == "" || f.URL == l.at || len(at) == maxCandidates || slices.Contains(at, f.URL) {
 			return
@@ -182,7 +200,7 @@ func (l *Locator) search(ctx context.Context) []string {
 		case l.endpoint != "" && f.Endpoint == l.endpoint:
 			at = append(at, f.URL)
 			stop()
-		case l.endpoint == "" && host.IsValid() && f.Addr == host:
+		case l.endpoint == "" && f.Addr == host:
 			at = append(at, f.URL)
 		}
 	})

@@ -88,6 +88,14 @@ func TestLocateMoved(t *testing.T) {
 		t.Errorf("%q %v", uri, err)
 	}
 
+	// Back again, and nobody answers searches.
+	l.o.Discover = lost(t)
+	l.at = strings.Replace(l.at, "127.0.0.1", "127.0.0.6", 1)
+	l.o.URL = second.URL(1)
+	if uri, err := l.Locate(t.Context()); err != nil || uri != "rtsp://127.0.0.1:5540/moved" || l.at != second.URL(1) {
+		t.Errorf("%q %v", uri, err)
+	}
+
 	// Another camera takes the address, and ours is off: it is not recorded as ours.
 	other := ordinary()
 	other.UUID = "00000000-2dd2-21b2-a205-00408cd0a3f2"
@@ -129,7 +137,7 @@ func TestLocateOtherPort(t *testing.T) {
 	s := serve(t, ordinary())
 	gone, goAway := moving(t, ordinary())
 	goAway()
-	l := locator(t, LocatorOptions{URL: gone.URL(1), Discover: DiscoverOptions{To: []netip.AddrPort{s.Addr()}}})
+	l := locator(t, LocatorOptions{URL: gone.URL(1), Discover: DiscoverOptions{To: []netip.AddrPort{s.Addr()}, Wait: 300 * time.Millisecond}})
 	if uri, err := l.Locate(t.Context()); err != nil || uri != "rtsp://127.0.0.1/big" {
 		t.Errorf("%q %v", uri, err)
 	}

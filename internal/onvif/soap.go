@@ -70,7 +70,7 @@ func usernameToken(username, password string, nonce []byte, created time.Time) s
 		kind = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordDigest"
 		b64  = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-message-security-1.0#Base64Binary"
 	)
-	at := created.UTC().Format("2006-01-02T15:04:05.000Z")
+	at := created.UTC().Format("2006-01-02T15:04:05Z")
 	h := sha1.New()
 	h.Write(nonce)
 	h.Write([]byte(at + password))

@@ -72,6 +72,9 @@ func (s *Server) digestIsGood(c *Camera, r *http.Request) bool {
 		return false
 	}
 	s.nonces[p["nonce"]] = count
+	if c.OneTimeNonces {
+		delete(s.nonces, p["nonce"])
+	}
 	return true
 }
 

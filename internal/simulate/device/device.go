@@ -55,6 +55,7 @@ type Camera struct {
 	User, Password string
 	ClockAhead     time.Duration // of the camera's clock
 	LockedClock    bool          // GetSystemDateAndTime wants a password too
+	OneTimeNonces  bool          // each nonce of HTTP Digest is good for one request
 
 	NoMedia2    bool
 	NoServices  bool   // GetServices is not known
