@@ -38,11 +38,6 @@ func (e *Fault) refused() bool {
 	return strings.Contains(code, "notauthorized") || strings.Contains(code, "failedauthentication") || strings.Contains(code, "invalidsecurity")
 }
 
-// unsupported reports whether the camera does not have what was asked for.
-func (e *Fault) unsupported() bool {
-	return strings.Contains(e.Code, "NotSupported") || strings.Contains(e.Code, "UnknownAction") || strings.Contains(e.Code, "NotImplemented") || strings.Contains(e.Code, "NoSuchService")
-}
-
 // Namespaces of services and messages.
 const (
 	nsDevice = "http://www.onvif.org/ver10/device/wsdl"
