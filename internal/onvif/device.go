@@ -224,20 +224,8 @@ const endpointWait = 700 * time.Millisecond
 // something else there.
 func (d *Device) Endpoint(ctx context.Context) (reference string, probed bool) {
 	if host, err := netip.ParseAddr(d.x.peer); err == nil {
-		o := DiscoverOptions{To: []netip.AddrPort{netip.AddrPortFrom(host, d.o.Discovery)}, Wait: endpointWait}
-		var found []Found
-		asking, stop := context.WithCancel(ctx)
-		defer stop()
-		Discover(asking, o, func(f Found) {
-			found = append(found, f)
-			if sameService(f.URL, d.x.base) {
-				stop()
-			}
-		})
-		for _, f := range found {
-			if sameService(f.URL, d.x.base) || len(found) == 1 && f.Addr == host {
-				return f.Endpoint, f.Endpoint != ""
-			}
+		if reference = probeEndpoint(ctx, netip.AddrPortFrom(host, d.o.Discovery), d.x.base); reference != "" {
+			return reference, true
 		}
 	}
 	c, err := d.x.call(ctx, d.x.base, nsDevice+"/GetEndpointReference", `<GetEndpointReference xmlns="`+nsDevice+`"/>`)
@@ -245,6 +233,27 @@ func (d *Device) Endpoint(ctx context.Context) (reference string, probed bool) {
 		return "", false
 	}
 	return endpoint(c.string("GUID")), false
+}
+
+// probeEndpoint asks an address who is there, and returns the endpoint reference
+// of the camera whose device service is base, or of the only one; "" where nobody
+// answers.
+func probeEndpoint(ctx context.Context, to netip.AddrPort, base *url.URL) string {
+	asking, stop := context.WithCancel(ctx)
+	defer stop()
+	var found []Found
+	Discover(asking, DiscoverOptions{To: []netip.AddrPort{to}, Wait: endpointWait}, func(f Found) { // no answer and an error are one here
+		found = append(found, f)
+		if sameService(f.URL, base) {
+			stop()
+		}
+	})
+	for _, f := range found {
+		if sameService(f.URL, base) || len(found) == 1 {
+			return f.Endpoint
+		}
+	}
+	return ""
 }
 
 // sameService reports whether an onvif:// URL is that device service.

@@ -35,6 +35,9 @@ type LocatorOptions struct {
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil is net.Dialer's
 	Discover DiscoverOptions                                                   // where a lost camera is searched
 	Log      *slog.Logger                                                      // nil: nothing is logged
+
+	// Discovery is the camera's port for WS-Discovery; 0 is 3702.
+	Discovery uint16
 }
 
 // Locator finds a camera's stream again and again, also when its address has
@@ -48,6 +51,7 @@ type Locator struct {
 	silent   bool   // it does not answer probes of its address: that is not waited for again
 	found    string // the stream's URL, when it was last known
 	searched time.Time
+	told     string // where a search has just found it
 
 	byReference bool // the URL is an endpoint reference
 	said        string
@@ -83,18 +87,23 @@ func NewLocator(o LocatorOptions) (*Locator, error) {
 func (l *Locator) Locate(ctx context.Context) (string, error) {
 	within, cancel := context.WithTimeout(ctx, locateTimeout)
 	defer cancel()
-	err := fmt.Errorf("%s did not answer: %w", l.endpoint, os.ErrDeadlineExceeded)
+	var err error
 	for _, where := range []func(context.Context) []string{l.known, l.search} {
 		for _, at := range where(within) {
 			uri, failed := l.ask(within, at)
 			if failed == nil {
 				return uri, nil
 			}
-			err = failed
+			if err == nil || errors.Is(failed, ErrUnauthorized) {
+				err = failed
+			}
 		}
 		if errors.Is(err, ErrUnauthorized) {
 			break
 		}
+	}
+	if err == nil {
+		err = fmt.Errorf("%s did not answer: %w", l.endpoint, os.ErrDeadlineExceeded)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -111,7 +120,7 @@ func (l *Locator) known(context.Context) (at []string) {
 	if l.at != "" {
 		at = append(at, l.at)
 	}
-	if _, err := serviceURL(l.o.URL); err == nil && l.o.URL != l.at && !l.byReference {
+	if l.o.URL != l.at && !l.byReference {
 		at = append(at, l.o.URL)
 	}
 	return at
@@ -119,17 +128,26 @@ func (l *Locator) known(context.Context) (at []string) {
 
 // ask looks the stream up at an address and remembers what is good.
 func (l *Locator) ask(ctx context.Context, at string) (string, error) {
-	d, err := Open(ctx, Options{URL: at, Username: l.o.Username, Password: l.o.Password, Dial: l.o.Dial, Discovery: l.discoveryPort()})
+	if l.probed && at != l.told { // before anything that another camera should not see
+		base, err := serviceURL(at)
+		if err != nil {
+			return "", err
+		}
+		if reference := l.whoIs(ctx, base); reference != "" && reference != l.endpoint {
+			return "", fmt.Errorf("%s: %w (%s, and %s is wanted)", base.Host, errAnother, reference, l.endpoint)
+		}
+	}
+	d, err := Open(ctx, Options{URL: at, Username: l.o.Username, Password: l.o.Password, Dial: l.o.Dial, Discovery: l.o.Discovery})
 	if err != nil {
 		return "", err
 	}
 	defer d.Close()
-	reference, probed := "", false
-	if !l.silent {
-		reference, probed = d.Endpoint(ctx)
-	}
-	if probed && l.probed && reference != l.endpoint {
-		return "", d.errorf("%w (%s, and %s is wanted)", errAnother, reference, l.endpoint)
+	if !l.probed && !l.silent {
+		reference, probed := d.Endpoint(ctx)
+		if reference != "" {
+			l.endpoint, l.probed = reference, probed
+		}
+		l.silent = !probed
 	}
 	all, err := d.Profiles(ctx)
 	if err != nil {
@@ -143,10 +161,7 @@ func (l *Locator) ask(ctx context.Context, at string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	l.at, l.found, l.silent = at, uri, !probed && !l.probed
-	if reference != "" && !l.probed {
-		l.endpoint, l.probed = reference, probed
-	}
+	l.at, l.found, l.told = at, uri, ""
 	if said := at + p.String(); said != l.said {
 		l.said = said
 		l.log.Info("stream looked up", "device", d.x.base.Host, "profile", p.String(), "because", why, "endpoint", l.endpoint)
@@ -157,13 +172,14 @@ func (l *Locator) ask(ctx context.Context, at string) (string, error) {
 	return uri, nil
 }
 
-// discoveryPort is where a camera of ours is probed: where all are searched, in
-// case that is one address.
-func (l *Locator) discoveryPort() uint16 {
-	if len(l.o.Discover.To) == 1 {
-		return l.o.Discover.To[0].Port()
+// whoIs asks the host of a device service for the camera's endpoint reference; ""
+// where that is not to be had.
+func (l *Locator) whoIs(ctx context.Context, base *url.URL) string {
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", base.Hostname())
+	if err != nil {
+		return ""
 	}
-	return 0
+	return probeEndpoint(ctx, netip.AddrPortFrom(addrs[0].Unmap(), l.o.Discovery), base)
 }
 
 // search asks the network for the camera by its endpoint reference; while that is
@@ -172,7 +188,7 @@ func (l *Locator) search(ctx context.Context) []string {
 	if ctx.Err() != nil || !l.searched.IsZero() && time.Since(l.searched) < searchEvery {
 		return nil
 	}
-	l.searched = time.Now()
+	l.searched, l.told = time.Now(), ""
 	var host netip.Addr
 	if u, err := url.Parse(l.at); err == nil {
 		host, _ = netip.ParseAddr(u.Hostname())
@@ -189,7 +205,7 @@ func (l *Locator) search(ctx context.Context) []string {
 			return nil
 		}
 		if len(o.To) == 0 {
-			o.To = []netip.AddrPort{netip.AddrPortFrom(host, 0)}
+			o.To = []netip.AddrPort{netip.AddrPortFrom(host, l.o.Discovery)}
 		}
 	}
 	err := Discover(asking, o, func(f Found) {
@@ -199,6 +215,7 @@ func (l *Locator) search(ctx context.Context) []string {
 		switch {
 		case l.endpoint != "" && f.Endpoint == l.endpoint:
 			at = append(at, f.URL)
+			l.told = f.URL
 			stop()
 		case l.endpoint == "" && f.Addr == host:
 			at = append(at, f.URL)

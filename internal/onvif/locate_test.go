@@ -78,12 +78,11 @@ func TestLocateMoved(t *testing.T) {
 		moved.Profiles[i].URI = "rtsp://127.0.0.1:5540/moved"
 	}
 	second := serve(t, moved)
-	l := locator(t, LocatorOptions{URL: first.URL(1), Discover: DiscoverOptions{To: []netip.AddrPort{first.Addr()}}})
+	l := locator(t, LocatorOptions{URL: first.URL(1), Discovery: first.Addr().Port(), Discover: DiscoverOptions{To: []netip.AddrPort{second.Addr()}}})
 	if uri, err := l.Locate(t.Context()); err != nil || uri != "rtsp://127.0.0.1/big" {
 		t.Fatalf("%q %v", uri, err)
 	}
 	goAway()
-	l.o.Discover.To[0] = second.Addr()
 	if uri, err := l.Locate(t.Context()); err != nil || uri != "rtsp://127.0.0.1:5540/moved" {
 		t.Errorf("%q %v", uri, err)
 	}
@@ -96,9 +95,10 @@ func TestLocateMoved(t *testing.T) {
 		t.Errorf("%q %v", uri, err)
 	}
 
-	// Another camera takes the address, and ours is off: it is not recorded as ours.
+	// Another camera takes the address, with another password: it is neither shown
+	// ours nor recorded as ours, and ours is found where it is.
 	other := ordinary()
-	other.UUID = "00000000-2dd2-21b2-a205-00408cd0a3f2"
+	other.UUID, other.Auth, other.User, other.Password = "00000000-2dd2-21b2-a205-00408cd0a3f2", device.AuthDigest, user, "another"
 	impostor, err := device.New(device.Options{Addr: old, Cameras: []device.Camera{other}})
 	if err != nil {
 		t.Fatal(err)
@@ -107,17 +107,26 @@ func TestLocateMoved(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- impostor.Run(ctx) }()
 	defer func() { stop(); <-done }()
-	l = locator(t, LocatorOptions{URL: impostor.URL(1), Discover: DiscoverOptions{To: []netip.AddrPort{impostor.Addr()}, Wait: 300 * time.Millisecond}})
+	nearby := DiscoverOptions{To: []netip.AddrPort{impostor.Addr()}, Wait: 300 * time.Millisecond}
+	l = locator(t, LocatorOptions{URL: impostor.URL(1), Username: user, Password: password, Discover: nearby, Discovery: impostor.Addr().Port()})
 	l.endpoint, l.probed, l.found = "urn:uuid:"+testUUID, true, "rtsp://127.0.0.1/big"
 	if uri, err := l.Locate(t.Context()); !errors.Is(err, errAnother) || uri != "" {
 		t.Errorf("%q %v", uri, err)
+	}
+	l.searched = time.Time{}
+	l.o.Discover.To[0] = second.Addr()
+	if uri, err := l.Locate(t.Context()); err != nil || uri != "rtsp://127.0.0.1:5540/moved" {
+		t.Errorf("%q %v", uri, err)
+	}
+	if asked, _, _ := impostor.Counts(); asked > 1 {
+		t.Errorf("the other camera was asked %d times", asked)
 	}
 }
 
 // TestLocateByReference: where only the endpoint reference is known.
 func TestLocateByReference(t *testing.T) {
 	s := serve(t, ordinary())
-	o := LocatorOptions{URL: "onvif://urn:uuid:" + strings.ToUpper(testUUID), Discover: DiscoverOptions{To: []netip.AddrPort{s.Addr()}, Wait: 300 * time.Millisecond}}
+	o := LocatorOptions{URL: "onvif://urn:uuid:" + strings.ToUpper(testUUID), Discover: DiscoverOptions{To: []netip.AddrPort{s.Addr()}, Wait: 300 * time.Millisecond}, Discovery: s.Addr().Port()}
 	l := locator(t, o)
 	if uri, err := l.Locate(t.Context()); err != nil || uri != "rtsp://127.0.0.1/big" || l.at != s.URL(1) {
 		t.Errorf("%q %v", uri, err)
@@ -147,14 +156,13 @@ func TestLocateOtherPort(t *testing.T) {
 // the network is not searched each time.
 func TestLocateOff(t *testing.T) {
 	s, goAway := moving(t, ordinary())
-	l := locator(t, LocatorOptions{URL: s.URL(1), Discover: lost(t)})
-	l.o.Discover.To[0] = s.Addr()
+	l := locator(t, LocatorOptions{URL: s.URL(1), Discover: lost(t), Discovery: s.Addr().Port()})
 	if _, err := l.Locate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	goAway()
 	l.searched = time.Time{}
-	for range 20 {
+	for range 3 {
 		if uri, err := l.Locate(t.Context()); err != nil || uri != "rtsp://127.0.0.1/big" {
 			t.Errorf("%q %v", uri, err)
 		}
