@@ -29,8 +29,13 @@ type Dir interface {
 	// Replace writes a small file so that after a power cut either the old or
 	// the new contents are there, whole. Durable when it returns.
 	Replace(name string, data []byte) error
+	// Remove takes a file away. Before Sync a power cut may bring it back.
+	Remove(name string) error
 	// Sync makes the names in the directory durable.
 	Sync() error
+	// Sub is a directory inside this one. With create it is made, durably, when it
+	// is not there; without, the error is fs.ErrNotExist then.
+	Sub(name string, create bool) (Dir, error)
 	// Lock takes the directory for this process until unlock is called. When
 	// another one has it, the error is an *InUseError.
 	Lock() (unlock func(), err error)

@@ -129,11 +129,12 @@ func (e *Entry) End() int64 {
 func (e *Entry) StartsSync() bool { return len(e.Samples) > 0 && e.Samples[0].Sync() }
 
 // Ref says where a record's payload lies. It stays readable until its pool is
-// reused: the generation and the CRC then tell.
+// reused, or what is kept of it given up: the generation and the CRC then tell.
 type Ref struct {
 	Volume     int
 	Pool       uint32
 	Generation uint64
+	Kept       bool   // in the file in the volume's vault that has what is kept of the pool
 	Group      int64  // offset of its group in the pool file; seeds the CRC
 	Offset     uint32 // of the payload in the group
 	Length     uint32
@@ -151,6 +152,7 @@ type Segment struct {
 	Codec   Codec
 	Volume  int    // of the archive
 	Pool    uint32 // where it begins
+	Kept    bool   // in the volume's vault: the ring has written over it
 }
 
 // Clock tells wall time; tests bring their own.

@@ -525,7 +525,7 @@ func TestCatalogueAndMissingPool(t *testing.T) {
 		if err := r.stop(); err != nil || poolOf[41] != 4 {
 			t.Fatal(err, poolOf)
 		}
-		m.Remove(ring.Name(gone))
+		m.Vanish(ring.Name(gone))
 		r = record(t, o)
 		for !r.Offer(bigGop(2, 0)) {
 			t.Fatal("refused")

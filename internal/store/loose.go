@@ -231,4 +231,8 @@ func (looseDir) Allocate(string, int64) error     { return fs.ErrPermission }
 func (looseDir) ReadFile(string) ([]byte, error)  { return nil, fs.ErrNotExist }
 func (looseDir) Replace(string, []byte) error     { return fs.ErrPermission }
 func (looseDir) Sync() error                      { return fs.ErrPermission }
+func (looseDir) Remove(string) error              { return fs.ErrPermission }
+func (looseDir) Sub(string, bool) (disk.Dir, error) {
+	return nil, fs.ErrNotExist
+}
 func (looseDir) Lock() (unlock func(), err error) { return nil, fs.ErrPermission }

@@ -302,7 +302,7 @@ func (s *teller) doDamage(a args) string {
 
 // remove file=catalogue.
 func (s *teller) doRemove(a args) string {
-	s.disk.Remove(a["file"])
+	s.disk.Vanish(a["file"])
 	return ""
 }
 

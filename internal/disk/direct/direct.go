@@ -152,6 +152,29 @@ func (d *Dir) Replace(name string, data []byte) error {
 	return d.Sync()
 }
 
+// Remove takes a file away.
+func (d *Dir) Remove(name string) error { return os.Remove(d.file(name)) }
+
+// Sub is a directory inside this one.
+func (d *Dir) Sub(name string, create bool) (disk.Dir, error) {
+	path := d.file(name)
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && create:
+		if err := os.Mkdir(path, 0o750); err != nil {
+			return nil, err
+		}
+		if err := d.Sync(); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, &os.PathError{Op: "open", Path: path, Err: unix.ENOTDIR}
+	}
+	return New(path, d.log), nil
+}
+
 // Sync makes the directory's entries durable, and the names on the way to it,
 // up to where its file system is mounted: some may have been made just now.
 func (d *Dir) Sync() error {

@@ -31,6 +31,8 @@ func Run(t *testing.T, open func(t *testing.T) disk.Dir) {
 		{"ReadOnly", testReadOnly},
 		{"Replace", testReplace},
 		{"Names", testNames},
+		{"Remove", testRemove},
+		{"Sub", testSub},
 		{"NotThere", testNotThere},
 		{"Lock", testLock},
 		{"Concurrent", testConcurrent},
@@ -208,6 +210,53 @@ func testNames(t *testing.T, d disk.Dir) {
 	if d.Path() == "" {
 		t.Error("no path for messages")
 	}
+}
+
+func testRemove(t *testing.T, d disk.Dir) {
+	f := file(t, d, "a", block)
+	must(t, d.Allocate("b", block))
+	must(t, d.Remove("a"))
+	must(t, d.Sync())
+	if names, err := d.Names(); err != nil || !slices.Equal(names, []string{"b"}) {
+		t.Errorf("left: %q %v", names, err)
+	}
+	if _, err := f.ReadAt(make([]byte, block), 0); err != nil {
+		t.Errorf("a file that was open when it was removed: %v", err)
+	}
+	if err := d.Remove("a"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("again: %v", err)
+	}
+}
+
+func testSub(t *testing.T, d disk.Dir) {
+	if _, err := d.Sub("inner", false); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("not there: %v", err)
+	}
+	for range 2 {
+		s, err := d.Sub("inner", true)
+		must(t, err)
+		must(t, s.Allocate("a", block))
+		must(t, s.Replace("text", []byte("hello")))
+		must(t, s.Sync())
+	}
+	s, err := d.Sub("inner", false)
+	must(t, err)
+	names, err := s.Names()
+	slices.Sort(names)
+	if err != nil || !slices.Equal(names, []string{"a", "text"}) {
+		t.Errorf("inside: %q %v", names, err)
+	}
+	if b, err := s.ReadFile("text"); err != nil || string(b) != "hello" {
+		t.Errorf("%q %v", b, err)
+	}
+	if _, err := d.Open("a", false); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("its file is found outside: %v", err)
+	}
+	if s.Path() == d.Path() {
+		t.Errorf("both are %s", s.Path())
+	}
+	must(t, s.Remove("a"))
+	must(t, s.Sync())
 }
 
 func testNotThere(t *testing.T, d disk.Dir) {

@@ -12,16 +12,20 @@ import (
 // Op is what can fail.
 type Op string
 
-// The operations of open files. Those of the directory are passed through.
+// The operations of open files, and the creation of one. Others of the directory
+// are passed through.
 const (
-	Read  Op = "read"
-	Write Op = "write"
-	Sync  Op = "sync"
+	Read     Op = "read"
+	Write    Op = "write"
+	Sync     Op = "sync"
+	Allocate Op = "allocate"
 )
 
 // Dir passes everything to the disk below but what Fail says otherwise of.
 type Dir struct {
 	disk.Dir
+	above *Dir   // of a directory inside another: whose rule counts
+	name  string // in it, with a slash behind it
 
 	mu   sync.Mutex
 	fail func(op Op, name string, n int) error
@@ -42,6 +46,9 @@ func (d *Dir) Fail(rule func(op Op, name string, n int) error) {
 }
 
 func (d *Dir) ask(op Op, name string) error {
+	if d.above != nil {
+		return d.above.ask(op, d.name+name)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.n[op]++
@@ -49,6 +56,24 @@ func (d *Dir) ask(op Op, name string) error {
 		return nil
 	}
 	return d.fail(op, name, d.n[op])
+}
+
+// Allocate fails as a write.
+func (d *Dir) Allocate(name string, size int64) error {
+	if err := d.ask(Allocate, name); err != nil {
+		return err
+	}
+	return d.Dir.Allocate(name, size)
+}
+
+// Sub is a directory inside this one; its files are asked for with its name before
+// theirs.
+func (d *Dir) Sub(name string, create bool) (disk.Dir, error) {
+	sub, err := d.Dir.Sub(name, create)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{Dir: sub, above: d, name: name + "/"}, nil
 }
 
 // Open opens a file that fails with its directory.

@@ -8,12 +8,14 @@
 package memdisk
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -32,6 +34,7 @@ const (
 	Create  Kind = "create"   // an empty file, or an old one that is emptied
 	Grow    Kind = "grow"     // of an empty file to its size
 	Rename  Kind = "rename"   // a temporary file takes its name
+	Remove  Kind = "remove"   // a file goes
 	SyncDir Kind = "sync dir" // the names
 )
 
@@ -54,17 +57,19 @@ func (o Op) String() string {
 	case Read, Write:
 		return fmt.Sprintf("%s %s %d+%d", o.Kind, o.Name, o.Off, o.Len)
 	case SyncDir:
-		return string(o.Kind)
+		if o.Name == "" {
+			return string(o.Kind)
+		}
 	}
 	return fmt.Sprintf("%s %s", o.Kind, o.Name)
 }
 
-// Dir is the disk, with one directory. Its methods may be called concurrently.
+// Dir is the disk, with one directory and those in it. Its methods may be called concurrently.
 type Dir struct {
 	path string
 
 	mu       sync.Mutex
-	names    map[string]*inode // as the program sees them
+	names    map[string]*inode // as the program sees them; of directories inside, with a path
 	durable  map[string]*inode // as no power cut can change them
 	moves    []move            // of names, since the last good Sync
 	capacity int64
@@ -76,7 +81,7 @@ type Dir struct {
 // move is a change of the directory that is not durable yet.
 type move struct {
 	from string // the name that goes; empty: none
-	to   string
+	to   string // empty: the file goes
 	node *inode
 }
 
@@ -156,15 +161,20 @@ func (d *Dir) ask(op Op) error {
 func (d *Dir) Path() string { return d.path }
 
 // Names lists the files.
-func (d *Dir) Names() ([]string, error) {
+func (d *Dir) Names() ([]string, error) { return d.namesIn(""), nil }
+
+// namesIn lists the files in a directory, which is empty or ends with a slash.
+func (d *Dir) namesIn(dir string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	names := make([]string, 0, len(d.names))
 	for name := range d.names {
-		names = append(names, name)
+		if name[:strings.LastIndex(name, "/")+1] == dir {
+			names = append(names, name[len(dir):])
+		}
 	}
 	slices.Sort(names)
-	return names, nil
+	return names
 }
 
 // Free is what Capacity leaves.
@@ -247,7 +257,10 @@ func (d *Dir) ReadFile(name string) ([]byte, error) {
 }
 
 // Replace writes a temporary file, syncs it, renames it and syncs the directory.
-func (d *Dir) Replace(name string, data []byte) error {
+func (d *Dir) Replace(name string, data []byte) error { return d.replaceIn("", name, data) }
+
+func (d *Dir) replaceIn(dir, name string, data []byte) error {
+	name = dir + name
 	tmp := name + ".tmp"
 	if err := d.create(tmp); err != nil {
 		return err
@@ -271,29 +284,86 @@ func (d *Dir) Replace(name string, data []byte) error {
 	d.names[name] = n
 	d.moves = append(d.moves, move{from: tmp, to: name, node: n})
 	d.mu.Unlock()
-	return d.Sync()
+	return d.syncIn(dir)
 }
 
 // Sync makes the names durable. When it fails, any of them may be.
-func (d *Dir) Sync() error {
-	err := d.ask(Op{Kind: SyncDir})
+func (d *Dir) Sync() error { return d.syncIn("") }
+
+func (d *Dir) syncIn(dir string) error {
+	err := d.ask(Op{Kind: SyncDir, Name: dir})
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var others []move
 	for _, m := range d.moves {
-		if err == nil || d.rng.IntN(2) == 0 {
+		switch {
+		case m.dir() != dir:
+			others = append(others, m)
+		case err == nil || d.rng.IntN(2) == 0:
 			m.apply(d.durable)
 		}
 	}
-	d.moves = nil
+	d.moves = others
 	return err
+}
+
+func (m move) dir() string {
+	name := cmp.Or(m.to, m.from)
+	return name[:strings.LastIndex(name, "/")+1]
 }
 
 func (m move) apply(names map[string]*inode) {
 	if m.from != "" && names[m.from] == m.node {
 		delete(names, m.from)
 	}
-	names[m.to] = m.node
+	if m.to != "" {
+		names[m.to] = m.node
+	}
 }
+
+// Remove takes a file away.
+func (d *Dir) Remove(name string) error {
+	if err := d.ask(Op{Kind: Remove, Name: name}); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.names[name]
+	if n == nil {
+		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrNotExist}
+	}
+	delete(d.names, name)
+	d.moves = append(d.moves, move{from: name, node: n})
+	return nil
+}
+
+// Sub is a directory inside this one. It is there for ever once it was made, and
+// goes with its first file where it was not synced.
+func (d *Dir) Sub(name string, create bool) (disk.Dir, error) {
+	s := sub{d, name + "/"}
+	if names, _ := s.Names(); len(names) == 0 && !create {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return s, nil
+}
+
+// sub is a directory in a Dir.
+type sub struct {
+	d   *Dir
+	dir string
+}
+
+func (s sub) Path() string                                    { return s.d.path + "/" + strings.TrimSuffix(s.dir, "/") }
+func (s sub) Names() ([]string, error)                        { return s.d.namesIn(s.dir), nil }
+func (s sub) Free() (int64, error)                            { return s.d.Free() }
+func (s sub) Allocate(name string, size int64) error          { return s.d.Allocate(s.dir+name, size) }
+func (s sub) Open(name string, write bool) (disk.File, error) { return s.d.Open(s.dir+name, write) }
+func (s sub) ReadFile(name string) ([]byte, error)            { return s.d.ReadFile(s.dir + name) }
+func (s sub) Replace(name string, data []byte) error          { return s.d.replaceIn(s.dir, name, data) }
+func (s sub) Remove(name string) error                        { return s.d.Remove(s.dir + name) }
+func (s sub) Sync() error                                     { return s.d.syncIn(s.dir) }
+func (s sub) Lock() (func(), error)                           { return s.d.Lock() }
+func (s sub) Sub(name string, create bool) (disk.Dir, error)  { return s.d.Sub(s.dir+name, create) }
 
 // Lock takes the directory. A crash, or the end of the process (see Killed),
 // gives it back.
@@ -320,8 +390,8 @@ func (d *Dir) Rot(name string, off int64, b []byte) {
 	n.durable.write(b, off)
 }
 
-// Remove takes a file away, durably.
-func (d *Dir) Remove(name string) {
+// Vanish takes a file away behind everybody's back, durably.
+func (d *Dir) Vanish(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.names, name)
