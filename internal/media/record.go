@@ -134,7 +134,7 @@ type Ref struct {
 	Volume     int
 	Pool       uint32
 	Generation uint64
-	Kept       bool   // in the file in the volume's vault that has what is kept of the pool
+	Kept       uint32 // 0: in the ring; else in the volume's vault, in that copy of what is kept of the pool
 	Group      int64  // offset of its group in the pool file; seeds the CRC
 	Offset     uint32 // of the payload in the group
 	Length     uint32

@@ -46,9 +46,7 @@ func (m *manifest) add(p piece) {
 	if p.recorded {
 		b[61] = 1
 	}
-	if p.ref.Kept {
-		b[62] = 1
-	}
+	le.PutUint32(b[64:], p.ref.Kept)
 	m.spool.Write(b[:]) // its error sticks: find returns it
 }
 
@@ -67,7 +65,7 @@ func decodePiece(b []byte) piece {
 			Offset:     le.Uint32(b[44:]),
 			Length:     le.Uint32(b[48:]),
 			CRC:        le.Uint32(b[52:]),
-			Kept:       b[62] == 1,
+			Kept:       le.Uint32(b[64:]),
 		},
 		skip:     le.Uint32(b[56:]),
 		fill:     b[60],

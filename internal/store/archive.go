@@ -574,20 +574,23 @@ func (a *Archive) since() func(*media.Stream) int64 {
 }
 
 // List returns the segments and gaps of all volumes that overlap q.Span. What is
-// older than a camera's MaxAge is left out, in the middle of a segment too.
+// older than a camera's MaxAge is left out, in the middle of a segment too, unless
+// it is locked.
 func (a *Archive) List(ctx context.Context, q Query) (Listing, error) {
 	return mergedList(ctx, a.views(), q, a.since())
 }
 
 // Entries is as Volume.Entries, over all volumes: between them in the order of
-// runs and media time. What is older than the camera's MaxAge is left out.
+// runs and media time. What is older than the camera's MaxAge is left out, unless
+// it is locked.
 func (a *Archive) Entries(ctx context.Context, id media.StreamID, span media.Span) iter.Seq2[*media.Entry, error] {
 	return func(yield func(*media.Entry, error) bool) {
 		views := a.views()
 		oldest := media.Always.From
+		var locked []media.Span
 		for _, v := range views {
 			if s := v.volume.names.stream(id); s != nil {
-				oldest = a.since()(s)
+				oldest, locked = a.since()(s), lockedSpans(views, s)
 				break
 			}
 		}
@@ -595,8 +598,15 @@ func (a *Archive) Entries(ctx context.Context, id media.StreamID, span media.Spa
 			mergedEntries(ctx, views, id, span)(yield)
 			return
 		}
-		// Not even what would be needed to decode what is young enough.
-		span.From = oldest
+		// But for what is locked, not even what would be needed to decode what is
+		// young enough.
+		from := oldest
+		for _, l := range locked {
+			if l.Overlaps(span) {
+				from = min(from, l.From)
+			}
+		}
+		span.From = max(span.From, from)
 		if span.Empty() {
 			return
 		}
@@ -604,8 +614,11 @@ func (a *Archive) Entries(ctx context.Context, id media.StreamID, span media.Spa
 		for e, err := range mergedEntries(ctx, views, id, span) {
 			if err == nil {
 				video := e.Params.Kind == media.Video
-				began = began || video && e.Wall >= oldest && e.StartsSync()
-				if e.Wall < oldest || video && !began {
+				shown := e.Wall >= oldest || overlapsAny(locked, media.Span{From: e.Wall, To: e.End()})
+				if video {
+					began = shown && (began || e.StartsSync())
+				}
+				if !shown || video && !began {
 					continue
 				}
 			}
@@ -672,7 +685,11 @@ func (a *Archive) Status() ArchiveStatus {
 		}
 		s.Volumes = append(s.Volumes, vs)
 	}
-	s.Streams = streamStatuses(a.views(), a.since())
+	var rings []view // how deep they are, not how far back what is kept lies
+	for _, w := range a.views() {
+		rings = append(rings, w.ring())
+	}
+	s.Streams = streamStatuses(rings, a.since())
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for stream, r := range a.routes {

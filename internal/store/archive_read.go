@@ -23,7 +23,13 @@ type view struct {
 	snapshot index.Snapshot
 }
 
-func (v *Volume) view(number int) view { return view{number, v, v.index.Load()} }
+func (v *Volume) view(number int) view { return view{number, v, v.withKept(v.index.Load())} }
+
+// ring is the view without what is kept of pools that the ring has not any more.
+func (w view) ring() view {
+	w.snapshot = slices.DeleteFunc(slices.Clone(w.snapshot), func(p *index.Pool) bool { return p.Kept > 0 })
+	return w
+}
 
 // merge puts lists together, the order of each unchanged.
 func merge[T any](lists [][]T, before func(a, b T) bool) []T {
@@ -73,6 +79,7 @@ func mergedEntries(ctx context.Context, views []view, id media.StreamID, span me
 // found is a record in its directory.
 type found struct {
 	view  *view
+	kept  uint32 // index.Pool.Kept
 	group *pool.Group
 	entry *pool.Entry
 	track *media.Track
@@ -81,7 +88,7 @@ type found struct {
 func (f *found) load() (*media.Entry, error) {
 	e, err := f.view.volume.entry(f.group, f.entry, f.track)
 	if e != nil {
-		e.Ref.Volume = f.view.number
+		e.Ref.Volume, e.Ref.Kept = f.view.number, f.kept
 	}
 	return e, err
 }
@@ -130,7 +137,7 @@ func (w *view) walk(ctx context.Context, id media.StreamID, span media.Span, bas
 							e.Wall, e.WallEnd = e.Wall-late, e.WallEnd-late
 						}
 					}
-					stopped = !yield(found{w, g, e, t}, nil)
+					stopped = !yield(found{w, p.Kept, g, e, t}, nil)
 					return !stopped
 				})
 				if stopped || err != nil && !yield(found{}, err) {
@@ -309,7 +316,8 @@ func mergedSegments(views []view, id media.StreamID) []part {
 }
 
 // mergedGaps lists a stream's gaps. parts are its segments.
-func mergedGaps(views []view, id media.StreamID, parts []part) []media.Gap {
+func mergedGaps(views []view, s *media.Stream, parts []part) []media.Gap {
+	id := s.ID()
 	var known []media.Gap
 	told := 0
 	for _, v := range views {
@@ -327,7 +335,7 @@ func mergedGaps(views []view, id media.StreamID, parts []part) []media.Gap {
 	for i, p := range parts {
 		plain[i] = *p.Part
 	}
-	return overwritten(views, parts, index.Gaps(known, plain))
+	return besideKept(views, s, overwritten(views, parts, index.Gaps(known, plain)))
 }
 
 // overwritten corrects the reason of gaps that end where a volume's oldest footage
@@ -373,27 +381,35 @@ func mergedList(ctx context.Context, views []view, q Query, since func(*media.St
 		if since != nil {
 			oldest = since(s)
 		}
-		span := media.Span{From: max(q.Span.From, oldest), To: q.Span.To}
+		shown := shownSpans(views, s, oldest)
 		parts := mergedSegments(views, s.ID())
 		for _, p := range parts {
-			if !p.Span.Overlaps(span) {
-				continue
+			for _, at := range shown {
+				if at = intersection(p.Span, at); at.Empty() || !at.Overlaps(q.Span) {
+					continue
+				}
+				seg := media.Segment{Stream: s, Run: p.Run, Span: at, Bytes: p.Bytes, Samples: p.Samples, Volume: views[p.view].number, Pool: p.Pool, Kept: p.Kept}
+				if t := trackOf(views, p.Params); t != nil {
+					seg.Codec = t.Codec
+				}
+				l.Segments = append(l.Segments, seg)
 			}
-			shown := media.Span{From: max(p.Span.From, oldest), To: p.Span.To}
-			seg := media.Segment{Stream: s, Run: p.Run, Span: shown, Bytes: p.Bytes, Samples: p.Samples, Volume: views[p.view].number, Pool: p.Pool}
-			if t := trackOf(views, p.Params); t != nil {
-				seg.Codec = t.Codec
-			}
-			l.Segments = append(l.Segments, seg)
 		}
-		for _, g := range mergedGaps(views, s.ID(), parts) {
+		for _, g := range mergedGaps(views, s, parts) {
 			lasts := g.Span
 			if lasts.To == 0 {
 				lasts.To = media.Always.To
 			}
-			if lasts.Overlaps(span) {
-				g.Stream, g.Span.From = s, max(g.Span.From, oldest)
-				l.Gaps = append(l.Gaps, g)
+			for _, at := range shown {
+				if at = intersection(lasts, at); at.Empty() || !at.Overlaps(q.Span) {
+					continue
+				}
+				seen := g
+				seen.Stream, seen.Span.From = s, at.From
+				if g.Span.To != 0 {
+					seen.Span.To = at.To
+				}
+				l.Gaps = append(l.Gaps, seen)
 			}
 		}
 	}

@@ -58,6 +58,7 @@ type Status struct {
 	BadRecords    int64          `json:"bad_records"`    // that the scrub found damaged
 	Scrubbed      int64          `json:"scrubbed_bytes"` // by the scrub, in this round
 	ScrubRounds   int64          `json:"scrub_rounds"`   // since the start
+	Vault         VaultStatus    `json:"vault"`          // what is kept of the ring beside it; the rest here speaks of the ring alone
 }
 
 // StreamStatus is what the archive has of one stream.
@@ -86,6 +87,7 @@ func (v *Volume) Status() Status {
 	s.QueuedRecords, s.QueuedBytes = v.queue.len()
 	s.PassedOver = append([]*PoolFault{}, v.ring.Faults()...)
 	s.BadRecords, s.Scrubbed, s.ScrubRounds = v.scrubbed.records.Load(), v.scrubbed.bytes.Load(), v.scrubbed.passes.Load()
+	s.Vault = v.vaultStatus()
 	if used := v.ring.Used(); len(used) > 0 {
 		newest := used[len(used)-1]
 		s.UsedPools, s.ActivePool, s.Generation = len(used), int(newest.Pool), newest.Generation

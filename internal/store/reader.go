@@ -2,13 +2,16 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"sync"
 
 	"nvr/internal/media"
 	"nvr/internal/store/index"
 	"nvr/internal/store/pool"
+	"nvr/internal/store/vault"
 )
 
 // cacheBytes bounds the directories of sealed pools that are kept in memory for
@@ -137,6 +140,9 @@ func (v *Volume) Payload(ctx context.Context, ref media.Ref, dst []byte) ([]byte
 	if err := ctx.Err(); err != nil {
 		return dst, err
 	}
+	if ref.Kept > 0 {
+		return v.keptPayload(ref, dst)
+	}
 	if n >= v.ring.Pools || ref.Length > pool.MaxGroup {
 		return dst, fmt.Errorf("a reference to pool %03d, %d bytes: not of this ring", ref.Pool, ref.Length)
 	}
@@ -170,9 +176,12 @@ func (v *Volume) directory(p *index.Pool) ([]pool.Group, error) {
 	if p.Directory != nil {
 		return p.Directory, nil
 	}
-	key := directoryKey{p.Pool, p.Generation}
+	key := directoryKey{p.Pool, p.Generation, p.Kept}
 	if groups, ok := v.cache.get(key); ok {
 		return groups, nil
+	}
+	if p.Kept > 0 {
+		return v.keptGroups(p, key)
 	}
 	groups, err := v.readDirectory(int(p.Pool))
 	if err != nil {
@@ -185,9 +194,26 @@ func (v *Volume) directory(p *index.Pool) ([]pool.Group, error) {
 	return groups, nil
 }
 
+// keptGroups is directory for a file in the vault.
+func (v *Volume) keptGroups(p *index.Pool, key directoryKey) ([]pool.Group, error) {
+	d, err := v.dir.Sub(vault.DirName, false)
+	if err != nil {
+		return nil, err
+	}
+	groups, _, err := v.keptDirectory(d, vault.Name{Pool: p.Pool, Generation: p.Generation, Copy: p.Kept})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // given up since
+	}
+	if err == nil {
+		v.cache.put(key, groups)
+	}
+	return groups, err
+}
+
 type directoryKey struct {
 	pool       uint32
 	generation uint64
+	kept       uint32
 }
 
 type cachedDirectory struct {

@@ -30,6 +30,7 @@ type VerifyOptions struct {
 // VerifyReport is what Verify found.
 type VerifyReport struct {
 	Pools       int          // that were read
+	Kept        int          // files of the vault that were read
 	Groups      int64        // that were read
 	Records     int64        // whose payload was checked
 	Bytes       int64        // that were read
@@ -52,6 +53,7 @@ type Damage struct {
 // Fault is a place whose bytes are not what was written.
 type Fault struct {
 	Pool   int
+	File   string // where it is not the ring's pool file, but one in the vault
 	Offset int64
 	What   string // superblock, group, payload, padding, footer
 	Reason string
@@ -88,6 +90,7 @@ func verifyAll(ctx context.Context, volumes []*Volume, o VerifyOptions) (VerifyR
 		for _, p := range v.index.Load() {
 			c.total += p.Bytes
 		}
+		c.total += v.kept().used()
 	}
 	for _, v := range volumes {
 		if err := c.volume(v); err != nil {
@@ -124,7 +127,7 @@ func (p *poolReport) fault(n int, off int64, what string, err error) {
 	if corrupt := (*pool.CorruptError)(nil); errors.As(err, &corrupt) {
 		reason, off = corrupt.Reason, corrupt.Offset
 	}
-	p.faults = append(p.faults, Fault{n, off, what, reason})
+	p.faults = append(p.faults, Fault{Pool: n, Offset: off, What: what, Reason: reason})
 }
 
 // took paces the reading.
@@ -174,15 +177,11 @@ func (c *checker) volume(v *Volume) error {
 		}
 	}
 	c.report.Unusable = append(c.report.Unusable, v.ring.Faults()...)
-	return nil
+	return c.verifyKept()
 }
 
 func (c *checker) open(n int) (disk.File, error) {
-	name := c.v.ring.FileName(n)
-	if d, ok := c.v.dir.(disk.Uncached); ok {
-		return d.OpenUncached(name)
-	}
-	return c.v.dir.Open(name, false)
+	return openUncached(c.v.dir, c.v.ring.FileName(n))
 }
 
 // pool reads pool n. What was found counts if it was not reused meanwhile.
@@ -234,6 +233,10 @@ func (c *checker) slots(f disk.File, n int, p *poolReport) {
 	if fault := c.v.ring.Fault(n); fault != nil {
 		return // said already
 	}
+	c.badSlots(f, n, p)
+}
+
+func (c *checker) badSlots(f disk.File, n int, p *poolReport) {
 	bad := ring.Slots(f, n, c.buf)
 	if len(bad) > 0 {
 		time.Sleep(10 * time.Millisecond)
@@ -262,7 +265,7 @@ func (c *checker) directory(f disk.File, n int, newest bool, p *poolReport) (gro
 		}
 		groups, err := readFooter(file, v.ring.Identity(n), v.ring.Size)
 		if err == nil {
-			return groups, true, c.footerPadding(f, n, groups, p)
+			return groups, true, c.footerPadding(f, n, v.ring.Size, groups, p)
 		}
 		if !isDamage(err) {
 			return nil, false, err
@@ -278,8 +281,7 @@ func (c *checker) directory(f disk.File, n int, newest bool, p *poolReport) (gro
 }
 
 // footerPadding looks at what no checksum of the footer covers.
-func (c *checker) footerPadding(f disk.File, n int, groups []pool.Group, p *poolReport) error {
-	size := c.v.ring.Size
+func (c *checker) footerPadding(f disk.File, n int, size int64, groups []pool.Group, p *poolReport) error {
 	length := int64(0)
 	for i := range groups {
 		length += pool.HeaderSize + int64(len(groups[i].Dir))

@@ -35,6 +35,7 @@ type Options struct {
 	SegmentDuration time.Duration // length of a listed segment
 	Epoch           time.Time     // when the beat began; cameras share it
 	ScrubRate       int64         // bytes per second at which Run reads older footage and checks it; 0: not at all
+	VaultBytes      int64         // vault_max_mb, in bytes: what kept footage may take beside the ring; 0: nothing can be locked
 	Log             *slog.Logger  // nil: silent
 
 	// Progress (may be nil) hears of the bytes allocated when a ring is made.
@@ -90,6 +91,7 @@ type Volume struct {
 	early    *early  // nil when the writer began with all of its pool
 	unlock   func()
 	scrubbed scrubbed
+	keeper   keeper
 	loose    bool     // pool files without their ring: see OpenLoose
 	told     sync.Map // int → true: pools that the log said are passed over
 
@@ -175,7 +177,7 @@ func OpenReadOnly(o Options) (*Volume, error) {
 	}
 	v.ring = r
 	v.tellFaults()
-	if err := v.indexAll(context.Background()); err != nil {
+	if err := errors.Join(v.loadVault(false), v.indexAll(context.Background())); err != nil {
 		v.o.Log.Error("not all footage can be read", "error", err)
 	}
 	return v, nil
@@ -197,7 +199,7 @@ func newVolume(o Options) *Volume {
 	if o.Epoch.IsZero() {
 		o.Epoch = time.Now()
 	}
-	v := &Volume{o: o, dir: o.Disk, began: time.Now()}
+	v := &Volume{o: o, dir: o.Disk, began: time.Now(), keeper: keeper{wake: make(chan struct{}, 1)}}
 	if v.dir == nil {
 		v.dir = direct.New(o.Dir, o.Log)
 	}
@@ -229,6 +231,7 @@ func (v *Volume) Run(ctx context.Context) error {
 	})
 	background.Go(func() { v.watch(ctx) })
 	background.Go(func() { v.scrub(ctx) })
+	background.Go(func() { v.keep(ctx) })
 	return v.writer.run(ctx)
 }
 
@@ -327,6 +330,7 @@ func (v *Volume) drop(n int) {
 	v.indexMu.Lock()
 	defer v.indexMu.Unlock()
 	v.index.Drop(uint32(n))
+	v.wakeKeeper()
 }
 
 // check looks at pool n's superblocks again. An activation that failed may have

@@ -27,6 +27,7 @@ type Part struct {
 	Params  uint32 // of the video track; of the audio track where there is none
 	Pool    uint32
 	Sync    bool // begins with a sync sample: a continuation from the pool before does not
+	Kept    bool // in the vault
 
 	video  bool
 	offset time.Duration // of its beginning from the run's
@@ -49,6 +50,7 @@ func Provisional(offset time.Duration) bool { return offset < baseSettles }
 type Pool struct {
 	Pool       uint32
 	Generation uint64
+	Kept       uint32     // 0: the pool itself; else what is kept of it in the vault, in that copy
 	Span       media.Span // of all samples; empty when there are none
 	Groups     int
 	Bytes      int64 // up to the end of the last group

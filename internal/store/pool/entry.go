@@ -65,6 +65,9 @@ func SamplesEntry(r *media.Record, stream media.StreamID, params uint32) Entry {
 	return e
 }
 
+// DirectoryLen is what the entry, as it was read, takes in a directory.
+func (e *Entry) DirectoryLen() int { return EntrySize + len(e.table) + len(e.Text) }
+
 func zigzag(v int64) uint64   { return uint64(v<<1) ^ uint64(v>>63) }
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
 
