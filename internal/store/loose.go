@@ -85,9 +85,10 @@ func identify(path string) (looseFile, error) {
 	return looseFile{path, s, size}, err
 }
 
-// byRing puts files together that belong to one ring. Two generations of one pool
-// (a copy that was made earlier) go into different groups; of two copies of one
-// generation the longer one counts.
+// byRing puts files together that belong to one ring and are equally long. Two
+// generations of one pool (a copy that was made earlier, or what a vault keeps of
+// it) go into different groups; of two copies of one generation the longer one
+// counts: what a vault keeps of a pool is less than the pool.
 func byRing(files []looseFile, twice func(path, other string)) [][]looseFile {
 	slices.SortStableFunc(files, func(a, b looseFile) int {
 		return cmp.Or(cmp.Compare(a.super.Ring.String(), b.super.Ring.String()), -cmp.Compare(a.super.Generation, b.super.Generation), -cmp.Compare(a.size, b.size))
@@ -104,7 +105,7 @@ files:
 			}
 		}
 		at := slices.IndexFunc(groups, func(g []looseFile) bool {
-			return g[0].super.Ring == f.super.Ring && !slices.ContainsFunc(g, func(o looseFile) bool { return o.super.Pool == f.super.Pool })
+			return g[0].super.Ring == f.super.Ring && g[0].super.Size == f.super.Size && !slices.ContainsFunc(g, func(o looseFile) bool { return o.super.Pool == f.super.Pool })
 		})
 		if at < 0 {
 			groups = append(groups, []looseFile{f})

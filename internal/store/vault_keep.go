@@ -32,6 +32,10 @@ const (
 	// disk.
 	settledAfter = 5 * time.Second
 
+	// tracksApart is how much earlier one track of a stream may be on the disk than
+	// another.
+	tracksApart = 2 * time.Second
+
 	// vaultReserve is what a copy leaves free on the file system: the ring's small
 	// files are written there too, and it is not ours alone.
 	vaultReserve = 64 << 20
@@ -247,10 +251,8 @@ func (v *Volume) plan(ctx context.Context, l *vault.Lock) (changed bool, err err
 		head = used[len(used)-1].Generation
 	}
 	waiting, _ := v.queue.len()
-	over := v.writer == nil || time.Now().UnixNano() > int64(l.To)+int64(settledAfter) && waiting == 0 && !v.counters.down.Load()
-	if v.writer == nil && time.Now().UnixNano() < int64(l.To) {
-		over = false // a recorder may go on with it
-	}
+	past := time.Now().UnixNano() - int64(l.To)
+	over := past > int64(settledAfter) && waiting == 0 && !v.counters.down.Load() || past > 0 && (v.writer == nil || v.passed(l))
 	if !over && head <= l.Next {
 		return false, nil
 	}
@@ -277,6 +279,27 @@ func (v *Volume) plan(ctx context.Context, l *vault.Lock) (changed bool, err err
 	return changed, nil
 }
 
+// passed reports whether what is committed of the lock's camera reaches beyond the
+// lock.
+func (v *Volume) passed(l *vault.Lock) bool {
+	snapshot := v.index.Load()
+	if len(snapshot) == 0 {
+		return false
+	}
+	newest := map[media.StreamID]int64{}
+	for _, p := range snapshot[len(snapshot)-1].Parts {
+		if s := v.names.stream(p.Stream); s != nil && s.Camera.ID == l.Camera {
+			newest[p.Stream] = max(newest[p.Stream], p.Span.To)
+		}
+	}
+	for _, to := range newest {
+		if to < int64(l.To)+int64(tracksApart) {
+			return false
+		}
+	}
+	return len(newest) > 0
+}
+
 // partsOf finds a lock's footage in what w has, by pool.
 func (v *Volume) partsOf(ctx context.Context, w view, l *vault.Lock) (parts []vault.Part, err error) {
 	type key struct {
@@ -296,7 +319,7 @@ func (v *Volume) partsOf(ctx context.Context, w view, l *vault.Lock) (parts []va
 			at := key{e.Ref.Pool, e.Ref.Generation}
 			p := found[at]
 			if p == nil {
-				p = &vault.Part{Pool: at.pool, Generation: at.generation, From: vault.Instant(e.Wall), To: vault.Instant(e.End()), Done: e.Ref.Kept > 0}
+				p = &vault.Part{Pool: at.pool, Generation: at.generation, From: vault.Instant(e.Wall), To: vault.Instant(e.End()), Done: e.Ref.Kept > 0, File: e.Ref.Kept > 0}
 				found[at], order = p, append(order, at)
 			}
 			p.From, p.To = min(p.From, vault.Instant(e.Wall)), max(p.To, vault.Instant(e.End()))
@@ -555,7 +578,7 @@ func (v *Volume) copyLife(ctx context.Context, n vault.Name) error {
 				if !p.Of(n.Pool, n.Generation) || p.Done {
 					continue
 				}
-				p.Done = true
+				p.Done, p.File = true, made != nil || old != nil
 				p.Lost = c.lostOf(wanted{l.Camera, p.Span()}, made != nil || old != nil)
 				for _, x := range p.Lost {
 					v.o.Log.Error("locked footage is lost", "lock", l.ID, "camera", l.Camera, "from", time.Unix(0, int64(x.From)).UTC(), "to", time.Unix(0, int64(x.To)).UTC(), "reason", x.Why)
@@ -593,6 +616,7 @@ type copier struct {
 type lostRecord struct {
 	stream media.StreamID
 	span   media.Span
+	bytes  int64
 	why    string
 }
 
@@ -637,7 +661,7 @@ func (c *copier) readOld(f *keptFile) error {
 		err := g.Entries(func(e *pool.Entry) bool {
 			if e.Kind == pool.KindSamples {
 				c.inOld[keyOf(e)] = oldRecord{g, e.Offset, e.Length, e.CRC}
-				c.oldSpan = append(c.oldSpan, lostRecord{e.Stream, media.Span{From: e.Wall, To: e.WallEnd}, ""})
+				c.oldSpan = append(c.oldSpan, lostRecord{e.Stream, media.Span{From: e.Wall, To: e.WallEnd}, int64(e.Length), ""})
 			}
 			return true
 		})
@@ -871,21 +895,22 @@ func (c *copier) why() string {
 }
 
 func (c *copier) lose(e *pool.Entry, why string) {
-	c.lost = append(c.lost, lostRecord{e.Stream, media.Span{From: e.Wall, To: e.WallEnd}, why})
+	c.lost = append(c.lost, lostRecord{e.Stream, media.Span{From: e.Wall, To: e.WallEnd}, int64(e.Length), why})
 }
 
 // lostOf is what of w could not be kept. there says that there is a file.
 func (c *copier) lostOf(w wanted, there bool) (list []vault.Loss) {
-	add := func(span media.Span, why string) {
+	add := func(span media.Span, bytes int64, why string) {
 		from, to := vault.Instant(max(span.From, w.span.From)), vault.Instant(min(span.To, w.span.To))
 		if from >= to {
 			return
 		}
 		if n := len(list); n > 0 && list[n-1].Why == why && from-list[n-1].To < vault.Instant(nearby) {
 			list[n-1].From, list[n-1].To = min(list[n-1].From, from), max(list[n-1].To, to)
+			list[n-1].Bytes += bytes
 			return
 		}
-		list = append(list, vault.Loss{From: from, To: to, Why: why})
+		list = append(list, vault.Loss{From: from, To: to, Bytes: bytes, Why: why})
 	}
 	mine := func(id media.StreamID) bool {
 		s := c.v.names.stream(id)
@@ -895,7 +920,7 @@ func (c *copier) lostOf(w wanted, there bool) (list []vault.Loss) {
 		slices.SortStableFunc(c.lost, func(a, b lostRecord) int { return cmp.Compare(a.span.From, b.span.From) })
 		for _, x := range c.lost {
 			if mine(x.stream) {
-				add(x.span, x.why)
+				add(x.span, x.bytes, x.why)
 			}
 		}
 		return list
@@ -907,14 +932,14 @@ func (c *copier) lostOf(w wanted, there bool) (list []vault.Loss) {
 		for _, x := range c.oldSpan {
 			if mine(x.stream) && x.span.Overlaps(w.span) {
 				if x.span.From-at >= int64(time.Second) {
-					add(media.Span{From: at, To: x.span.From}, lostOverwritten)
+					add(media.Span{From: at, To: x.span.From}, 0, lostOverwritten)
 				}
 				at = max(at, x.span.To)
 			}
 		}
 	}
 	if w.span.To-at > 0 && (!there || w.span.To-at >= int64(time.Second)) {
-		add(media.Span{From: at, To: w.span.To}, lostOverwritten)
+		add(media.Span{From: at, To: w.span.To}, 0, lostOverwritten)
 	}
 	return list
 }

@@ -221,34 +221,36 @@ func (v *Volume) RemoveLock(ctx context.Context, id string) error {
 // Locks lists the locks, oldest first.
 func (v *Volume) Locks() []LockStatus { return v.locks() }
 
-// lockStart is where decoding of a lock's footage begins.
-func (v *Volume) lockStart(ctx context.Context, camera string, span media.Span) (int64, error) {
+// lockStarter is where decoding of a span of a camera begins, and whether there is
+// any footage.
+type lockStarter func(ctx context.Context, camera string, span media.Span) (start int64, found bool, err error)
+
+func (v *Volume) lockStart(ctx context.Context, camera string, span media.Span) (int64, bool, error) {
 	return lockStart(ctx, []view{v.view(0)}, camera, span)
 }
 
-// lockStart looks for the sync samples with which decoding of a span begins.
-func lockStart(ctx context.Context, views []view, camera string, span media.Span) (int64, error) {
-	start := span.From
+func lockStart(ctx context.Context, views []view, camera string, span media.Span) (start int64, found bool, err error) {
+	start = span.From
 	for _, s := range mergedStreams(views) {
 		if s.Camera.ID != camera {
 			continue
 		}
 		for e, err := range mergedEntries(ctx, views, s.ID(), span) {
 			if err != nil {
-				return start, err
+				return start, found, err
 			}
-			start = min(start, e.Wall)
+			start, found = min(start, e.Wall), true
 			if e.Wall >= span.From {
 				break
 			}
 		}
 	}
-	return start, nil
+	return start, found, nil
 }
 
 // addLock locks footage that lies on several volumes. names (may be nil) are the
 // volumes'.
-func addLock(ctx context.Context, volumes []*Volume, names []string, r LockRequest, start func(context.Context, string, media.Span) (int64, error)) (LockStatus, error) {
+func addLock(ctx context.Context, volumes []*Volume, names []string, r LockRequest, start lockStarter) (LockStatus, error) {
 	now := time.Now()
 	if err := r.check(now); err != nil {
 		return LockStatus{}, err
@@ -258,7 +260,7 @@ func addLock(ctx context.Context, volumes []*Volume, names []string, r LockReque
 			return LockStatus{}, err
 		}
 	}
-	begin, err := start(ctx, r.Camera, r.Span)
+	begin, found, err := start(ctx, r.Camera, r.Span)
 	if err != nil {
 		return LockStatus{}, err
 	}
@@ -284,7 +286,7 @@ func addLock(ctx context.Context, volumes []*Volume, names []string, r LockReque
 		}
 		parts += len(plans[i].Parts)
 	}
-	if parts == 0 && r.Span.To <= now.UnixNano() {
+	if parts == 0 && !found && r.Span.To <= now.UnixNano() {
 		return LockStatus{}, ErrNothingToLock
 	}
 	for i, v := range volumes {
@@ -378,18 +380,17 @@ func (v *Volume) lockStatus(k *kept, l *vault.Lock) LockStatus {
 			if n := v.keeper.copying.Load(); n != nil && p.Of(n.Pool, n.Generation) {
 				s.Kept += min(p.Bytes, v.keeper.copied.Load())
 			}
-		case f != nil:
-			s.Size += f.size
-			s.Kept += p.Bytes
-			for _, x := range p.Lost {
-				s.Lost = append(s.Lost, LockLoss{media.Span{From: int64(x.From), To: int64(x.To)}, x.Why})
-			}
-		case len(p.Lost) > 0:
-			for _, x := range p.Lost {
-				s.Lost = append(s.Lost, LockLoss{media.Span{From: int64(x.From), To: int64(x.To)}, x.Why})
-			}
-		default:
+		case p.File && f == nil:
 			s.Lost = append(s.Lost, LockLoss{p.Span(), "its file is not in the vault any more"})
+		default:
+			if f != nil {
+				s.Size += f.size
+				s.Kept += p.Bytes
+			}
+			for _, x := range p.Lost {
+				s.Lost = append(s.Lost, LockLoss{media.Span{From: int64(x.From), To: int64(x.To)}, x.Why})
+				s.Kept = max(0, s.Kept-x.Bytes)
+			}
 		}
 	}
 	switch {

@@ -91,7 +91,8 @@ type Part struct {
 	To         Instant `json:"to"`
 	Bytes      int64   `json:"bytes"`          // of payload
 	Size       int64   `json:"size"`           // of a file of nothing else
-	Done       bool    `json:"done"`           // a file has it, but for what is lost
+	Done       bool    `json:"done"`           // nothing more is to be copied
+	File       bool    `json:"file"`           // when it is done: a file has it, but for what is lost
 	Lost       []Loss  `json:"lost,omitempty"` // what could not be kept
 }
 
@@ -105,9 +106,10 @@ func (p *Part) Span() media.Span { return media.Span{From: int64(p.From), To: in
 
 // Loss is a span that could not be kept, and why.
 type Loss struct {
-	From Instant `json:"from"`
-	To   Instant `json:"to"`
-	Why  string  `json:"why"`
+	From  Instant `json:"from"`
+	To    Instant `json:"to"`
+	Bytes int64   `json:"bytes,omitempty"` // 0: not known
+	Why   string  `json:"why"`
 }
 
 // Removed is a lock that was.
