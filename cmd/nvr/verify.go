@@ -68,6 +68,7 @@ type verifyDamage struct {
 
 type verifyFault struct {
 	Pool   int    `json:"pool"`
+	File   string `json:"file,omitempty"` // not the ring's, but one of the vault
 	Offset int64  `json:"offset"`
 	What   string `json:"what"`
 	Reason string `json:"reason"`

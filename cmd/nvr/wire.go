@@ -35,6 +35,7 @@ func volumeOptions(conf *config.Config, v config.Volume, epoch time.Time, log *s
 		Dir:             v.BasePath,
 		Pools:           v.MaxPools,
 		PoolBytes:       v.PoolBytes(),
+		VaultBytes:      v.VaultBytes(),
 		QueueRecords:    s.WriterQueueSize,
 		CommitInterval:  s.CommitInterval,
 		SegmentDuration: s.SegmentDuration,

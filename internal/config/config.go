@@ -31,11 +31,15 @@ type Volume struct {
 	BasePath    string // absolute
 	ChunkSizeMB int
 	MaxPools    int
+	VaultMaxMB  int  // what kept footage may take beside the ring; 0: none
 	Retired     bool // nothing more is written; what is there can be read
 }
 
 // PoolBytes is the size of one pool file.
 func (v Volume) PoolBytes() int64 { return int64(v.ChunkSizeMB) << 20 }
+
+// VaultBytes is what kept footage may take.
+func (v Volume) VaultBytes() int64 { return int64(v.VaultMaxMB) << 20 }
 
 // Volumes are all volumes in the order of the file; [storage] is the first.
 func (s *Storage) Volumes() []Volume { return append([]Volume{s.Volume}, s.More...) }
@@ -104,7 +108,8 @@ const (
 	minChunkSizeMB      = 8
 	maxChunkSizeMB      = 64 << 10 // 64 GiB
 	minPools            = 2
-	maxPools            = 1 << 16 // as store/ring numbers them
+	maxPools            = 1 << 16  // as store/ring numbers them
+	maxVaultMB          = 64 << 20 // 64 TiB
 	maxSegmentSecs      = 3600
 	minQueueRecords     = 16
 	maxQueueRecords     = 1 << 16
@@ -131,6 +136,9 @@ const (
 	whyPools     = "one pool is being overwritten while the others keep their footage"
 )
 
+// docVault is what vault_max_mb means.
+const docVault = "Disk space in MiB that locked footage (`nvr lock`) may take beside the ring, in `vault/`. It is taken when something is locked, not before. `0`: nothing can be locked."
+
 // StorageKeys are the keys of [storage].
 var StorageKeys = []Key{
 	{Name: "name", Type: typeText, Default: `"main"`,
@@ -143,6 +151,7 @@ var StorageKeys = []Key{
 	{Name: "max_pools", Type: typeNumber, Default: "20", Min: minPools, Max: maxPools,
 		Why: whyPools,
 		Doc: "Number of pool files: `chunk_size_mb × max_pools` is all the disk space that is ever used. Can be raised for a ring that exists (`nvr volume grow`), never lowered."},
+	{Name: "vault_max_mb", Type: typeNumber, Default: "1024", Min: 0, Max: maxVaultMB, Why: "0 means that nothing can be locked", Doc: docVault},
 	{Name: "retired", Type: typeFlag, Default: "false",
 		Doc: "`true`: nothing more is written here; what is there can be read."},
 	{Name: "segment_duration_secs", Type: typeNumber, Default: "60", Min: 1, Max: maxSegmentSecs,
@@ -165,6 +174,8 @@ var VolumeKeys = []Key{
 	{Name: "chunk_size_mb", Type: typeNumber, Default: "512", Min: minChunkSizeMB, Max: maxChunkSizeMB, Why: whyChunkSize,
 		Doc: "As in `[storage]`; volumes may differ."},
 	{Name: "max_pools", Type: typeNumber, Default: "20", Min: minPools, Max: maxPools, Why: whyPools,
+		Doc: "As in `[storage]`; volumes may differ."},
+	{Name: "vault_max_mb", Type: typeNumber, Default: "1024", Min: 0, Max: maxVaultMB, Why: "0 means that nothing can be locked",
 		Doc: "As in `[storage]`; volumes may differ."},
 	{Name: "retired", Type: typeFlag, Default: "false",
 		Doc: "As in `[storage]`."},

@@ -99,7 +99,7 @@ type volumesSeen struct{ names, paths map[string]int }
 
 // volume reads what [storage] and [[storage.volumes]] have in common.
 func (d *decoder) volume(t table, seen *volumesSeen) Volume {
-	v := Volume{ChunkSizeMB: t.number("chunk_size_mb"), MaxPools: t.number("max_pools"), Retired: t.flag("retired")}
+	v := Volume{ChunkSizeMB: t.number("chunk_size_mb"), MaxPools: t.number("max_pools"), VaultMaxMB: t.number("vault_max_mb"), Retired: t.flag("retired")}
 	if name, at, ok := t.text("name"); ok && d.id(at, t.key+".name", name, "") {
 		v.Name = name
 		if first, twice := seen.names[name]; twice {

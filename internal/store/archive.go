@@ -313,6 +313,7 @@ func (a *Archive) Run(ctx context.Context) error {
 	var looking sync.WaitGroup
 	defer looking.Wait()
 	looking.Go(func() { a.look(ctx) })
+	looking.Go(func() { a.shareLocks(ctx) })
 	var errs []error
 	for i, m := range a.members {
 		err := m.wait(ctx, ended[i])

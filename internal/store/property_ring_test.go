@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -21,6 +23,8 @@ import (
 // wraps, the power goes, the process is killed or stops, and readers hold on to
 // what they found across all that the writer does. A reader gets the bytes that
 // were written, or ErrOverwritten when their pool was taken, and never others.
+// Footage is locked: what a lock covers is there for ever, or the lock says that
+// it is lost; what a lock once called kept is never lost.
 //
 // -rapid.checks=1000 tries more; what fails is shrunk and replayed with -rapid.seed.
 func TestRingProperty(t *testing.T) {
@@ -43,6 +47,9 @@ func TestRingProperty(t *testing.T) {
 				"commit":   m.commitAll,
 				"new run":  func(rt *rapid.T) { m.newRun(m.stream(rt)) },
 				"hold":     m.hold,
+				"lock":     m.lock,
+				"unlock":   m.unlock,
+				"lock cut": m.lockCut,
 				"read":     m.readHeld,
 				"walk":     m.walk,
 				"stop":     m.stop,
@@ -62,6 +69,16 @@ type ringMachine struct {
 	*simulation
 	held   []heldRef
 	walker *walker
+	locks  []*machineLock
+	ending *machineLock // that the power cut may have ended
+	making []footageKey // what a lock covers that the power cut may have made
+}
+
+// machineLock is a lock that is durable.
+type machineLock struct {
+	id   string
+	want []footageKey // what was there when it was made
+	kept bool         // it said so
 }
 
 // heldRef is what a reader found and has not read yet.
@@ -81,6 +98,8 @@ func newRingMachine(t *testing.T, rt *rapid.T) *ringMachine {
 	seed := rapid.Uint64().Draw(rt, "seed")
 	m := &ringMachine{simulation: newSimulation(newRig(t, rapid.IntRange(2, 4).Draw(rt, "pools"), 8), rapid.IntRange(1, 2).Draw(rt, "cameras"), rand.New(rand.NewPCG(seed, 3)))}
 	m.fatal = rt.Fatalf
+	m.o.VaultBytes = 1 << 40
+	time.Sleep(time.Duration(epoch) - time.Duration(time.Now().UnixNano()) + 365*24*time.Hour) // footage lies in the past
 	m.disk.Hook(m.watch)
 	m.opened()
 	return m
@@ -131,6 +150,131 @@ func (m *ringMachine) commitAll(*rapid.T) { m.commit() }
 func (m *ringMachine) check(*rapid.T) {
 	synctest.Wait()
 	m.must(m.settle(m.v, false, false), "at rest")
+	m.must(m.checkLocks(), "at rest")
+}
+
+// checkLocks says that each lock has what it covers, or says that it is lost.
+func (m *ringMachine) checkLocks() error {
+	seen := map[footageKey]*media.Entry{}
+	for _, s := range m.streams {
+		list, err := entries(m.v, s)
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			seen[entryKey(e)] = e
+		}
+	}
+	if n := len(m.v.Locks()); n != len(m.locks) {
+		return fmt.Errorf("%d locks, %d were made", n, len(m.locks))
+	}
+	for _, l := range m.locks {
+		s, err := lockByID(m.v.Locks(), l.id)
+		if err != nil {
+			return err
+		}
+		l.kept = l.kept || s.State == LockKept
+		for _, key := range l.want {
+			f := m.claims[m.byKey[key]].footage
+			e := seen[key]
+			lost := slices.ContainsFunc(s.Lost, func(x LockLoss) bool { return x.Span.From <= f.wall() && f.wall()+second <= x.Span.To })
+			switch {
+			case e == nil && (l.kept || !lost):
+				return fmt.Errorf("lock %s: %v is not there (kept once: %t, lost: %t): %+v", l.id, &f, l.kept, lost, s)
+			case e != nil && e.Ref.Kept > 0:
+				if err := f.check(m.v, e); err != nil {
+					return fmt.Errorf("lock %s: %v: %w", l.id, &f, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// request is a lock of some of what there is of a stream.
+func (m *ringMachine) request(rt *rapid.T) (LockRequest, []footageKey) {
+	s := m.stream(rt)
+	list, err := entries(m.v, s)
+	m.must(err, "list")
+	if len(list) == 0 || len(m.locks) >= 5 {
+		return LockRequest{}, nil
+	}
+	from := rapid.IntRange(0, len(list)-1).Draw(rt, "from")
+	to := rapid.IntRange(from, min(len(list)-1, from+15)).Draw(rt, "to")
+	r := LockRequest{Camera: s.Camera.ID, Reason: "rapid", Span: media.Span{From: list[from].Wall, To: list[to].End()}}
+	if r.Span.Empty() {
+		return LockRequest{}, nil
+	}
+	var want []footageKey
+	for _, e := range list {
+		if r.Span.Overlaps(media.Span{From: e.Wall, To: e.End()}) {
+			want = append(want, entryKey(e))
+		}
+	}
+	return r, want
+}
+
+func (m *ringMachine) lock(rt *rapid.T) {
+	if r, want := m.request(rt); want != nil {
+		m.addLock(r, want)
+	}
+}
+
+func (m *ringMachine) addLock(r LockRequest, want []footageKey) {
+	l, err := m.v.AddLock(context.Background(), r)
+	if m.left != nil {
+		if err == nil {
+			m.must(errors.New("a lock was made without power"), "lock")
+		}
+		return
+	}
+	m.must(err, "lock")
+	m.tell("lock %s: %d records", l.ID, len(want))
+	m.locks = append(m.locks, &machineLock{id: l.ID, want: want})
+}
+
+func (m *ringMachine) unlock(rt *rapid.T) {
+	if len(m.locks) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(m.locks)-1).Draw(rt, "lock")
+	m.tell("unlock %s", m.locks[i].id)
+	m.must(m.v.RemoveLock(context.Background(), m.locks[i].id), "unlock")
+	m.locks = slices.Delete(m.locks, i, i+1)
+}
+
+// lockCut puts the cut into a lock, or its copying, or its end.
+func (m *ringMachine) lockCut(rt *rapid.T) {
+	r, want := m.request(rt)
+	end := want == nil || len(m.locks) > 0 && rapid.Bool().Draw(rt, "end")
+	if end && len(m.locks) == 0 {
+		return
+	}
+	m.cut = rapid.IntRange(1, 25).Draw(rt, "steps")
+	if end {
+		m.tell("unlock %s, cut", m.locks[0].id)
+		m.ending = m.locks[0]
+		err := m.v.RemoveLock(context.Background(), m.locks[0].id)
+		if m.left == nil {
+			m.must(err, "unlock")
+			m.locks, m.ending = m.locks[1:], nil
+		}
+	} else {
+		m.making = want
+		m.addLock(r, want)
+	}
+	if m.left == nil {
+		m.sleep(5 * time.Second)
+	}
+	if m.left == nil {
+		m.cut, m.making = -1, nil
+		return
+	}
+	left, after := m.left[0], m.after
+	m.forget()
+	m.close()
+	m.account = after
+	m.over(left)
 }
 
 // hold remembers what a reader finds now.
@@ -206,7 +350,25 @@ func (m *ringMachine) over(left *memdisk.Dir) {
 	left.Hook(m.watch)
 	m.on(left)
 	m.opened()
+	m.unsure()
 	m.must(m.settle(m.v, false, true), "opened again")
+	m.must(m.checkLocks(), "opened again")
+}
+
+// unsure takes in what became of the lock that was being made or ended when the
+// power went.
+func (m *ringMachine) unsure() {
+	there := m.v.Locks()
+	m.locks = slices.DeleteFunc(m.locks, func(l *machineLock) bool {
+		_, err := lockByID(there, l.id)
+		return err != nil && l == m.ending
+	})
+	for _, l := range there {
+		if !slices.ContainsFunc(m.locks, func(o *machineLock) bool { return o.id == l.ID }) {
+			m.locks = append(m.locks, &machineLock{id: l.ID, want: m.making})
+		}
+	}
+	m.ending, m.making = nil, nil
 }
 
 // cutSoon puts the cut into the middle of what the writer does next.
