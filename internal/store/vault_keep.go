@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -210,9 +211,7 @@ func (v *Volume) expire(now int64) error {
 	})
 }
 
-// planAhead finds footage of locks that was recorded since it was last looked:
-// in the pools that are full, and in the one that is being written when nothing more
-// will come for the lock.
+// planAhead finds footage of locks that was recorded since it was last looked.
 func (v *Volume) planAhead(ctx context.Context) error {
 	found := map[string]vault.Lock{}
 	r := v.kept().register
@@ -244,40 +243,77 @@ func (v *Volume) planAhead(ctx context.Context) error {
 	})
 }
 
-// plan adds the parts of a lock that it does not have yet.
+// plan adds the parts of a lock that it does not have yet. The pool that is being
+// written is looked at again as long as more may come for the lock.
 func (v *Volume) plan(ctx context.Context, l *vault.Lock) (changed bool, err error) {
+	w := v.view(0)
 	head := uint64(0)
-	if used := v.ring.Used(); len(used) > 0 {
-		head = used[len(used)-1].Generation
+	if n := len(w.snapshot); n > 0 {
+		head = w.snapshot[n-1].Generation
 	}
 	waiting, _ := v.queue.len()
 	past := time.Now().UnixNano() - int64(l.To)
 	over := past > int64(settledAfter) && waiting == 0 && !v.counters.down.Load() || past > 0 && (v.writer == nil || v.passed(l))
-	if !over && head <= l.Next {
-		return false, nil
-	}
-	w := v.view(0)
-	w.snapshot = slices.DeleteFunc(slices.Clone(w.snapshot), func(p *index.Pool) bool {
-		return p.Generation < l.Next || !over && p.Generation >= head
-	})
+	w.snapshot = slices.DeleteFunc(slices.Clone(w.snapshot), func(p *index.Pool) bool { return p.Generation < l.Next })
 	parts, err := v.partsOf(ctx, w, l)
 	if err != nil {
 		return false, err
 	}
-	had := len(l.Parts)
+	if missed, ok := missedPart(w.snapshot, l, parts); ok {
+		parts = append(parts, missed)
+	}
 	for _, p := range parts {
-		if !slices.ContainsFunc(l.Parts, func(o vault.Part) bool { return o.Of(p.Pool, p.Generation) }) {
-			l.Parts = append(l.Parts, p)
+		i := slices.IndexFunc(l.Parts, func(o vault.Part) bool { return o.Of(p.Pool, p.Generation) })
+		switch {
+		case i < 0:
+			l.Parts, changed = append(l.Parts, p), true
+		case p.Done: // what another lock has of it; whether that is all, copying finds out
+		case p.From != l.Parts[i].From || p.To != l.Parts[i].To || p.Bytes != l.Parts[i].Bytes:
+			l.Parts[i], changed = p, true
 		}
 	}
 	next := head
 	if len(l.Parts) == 0 && head > 0 {
 		next-- // what the first picture needs may lie in the pool before it
 	}
-	changed = len(l.Parts) > had || l.Complete != over || l.Next != next
+	changed = changed || l.Complete != over || l.Next != next
 	l.Complete, l.Next = over, next
 	return changed, nil
 }
+
+// missedPart is what a lock has lost unseen: pools that were filled and written
+// over since it was last looked, if there is a hole where they should be. What was
+// in them, nobody knows any more.
+func missedPart(snapshot index.Snapshot, l *vault.Lock, found []vault.Part) (p vault.Part, ok bool) {
+	if l.Next == 0 || len(snapshot) == 0 {
+		return p, false
+	}
+	expected, last := l.Next, uint64(0) // of those that are missing
+	for _, s := range snapshot {
+		if s.Generation > expected {
+			last = s.Generation - 1
+		}
+		expected = s.Generation + 1
+	}
+	if last == 0 {
+		return p, false
+	}
+	from, to := l.Start, min(l.To, vault.Instant(time.Now().UnixNano()))
+	for _, o := range append(slices.Clone(l.Parts), found...) {
+		if o.Generation <= last {
+			from = max(from, o.To)
+		} else {
+			to = min(to, o.From)
+		}
+	}
+	if to-from < vault.Instant(time.Second) {
+		return p, false
+	}
+	return vault.Part{Pool: missedPool, Generation: last, From: from, To: to, Done: true, Lost: []vault.Loss{{From: from, To: to, Why: lostUnseen}}}, true
+}
+
+// missedPool stands for pools of which nobody knows the number.
+const missedPool = 1<<32 - 1
 
 // passed reports whether what is committed of the lock's camera reaches beyond the
 // lock.
@@ -342,12 +378,18 @@ func (v *Volume) partsOf(ctx context.Context, w view, l *vault.Lock) (parts []va
 	return parts, nil
 }
 
-// nextJob is the pool with something to copy that the writer comes to first.
+// nextJob is the pool with something to copy that the writer comes to first. The
+// one that is being written can wait as long as more may come for the lock.
 func (v *Volume) nextJob() (n vault.Name, ok bool) {
+	head := uint64(math.MaxUint64)
+	if snapshot := v.index.Load(); len(snapshot) > 0 {
+		head = snapshot[len(snapshot)-1].Generation
+	}
 	r := &v.kept().register
 	for i := range r.Locks {
-		for _, p := range r.Locks[i].Parts {
-			if !p.Done && (!ok || p.Generation < n.Generation) {
+		l := &r.Locks[i]
+		for _, p := range l.Parts {
+			if !p.Done && (!ok || p.Generation < n.Generation) && (l.Complete || p.Generation < head) {
 				n, ok = vault.Name{Pool: p.Pool, Generation: p.Generation}, true
 			}
 		}
@@ -592,6 +634,7 @@ func (v *Volume) copyLife(ctx context.Context, n vault.Name) error {
 const (
 	lostOverwritten = "the ring had written over it"
 	lostDamaged     = "damaged on the disk"
+	lostUnseen      = "the ring had written over it before anybody looked"
 )
 
 // copier copies one life of one pool.
