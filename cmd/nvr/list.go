@@ -52,6 +52,7 @@ type listedSegment struct {
 	Codec   media.Codec `json:"codec"`
 	Volume  string      `json:"volume,omitempty"` // where there are several
 	Pool    uint32      `json:"pool"`
+	Kept    bool        `json:"kept,omitempty"` // in the vault: the ring has written over it
 }
 
 type listedGap struct {
@@ -106,7 +107,7 @@ func newListing(l store.Listing, volumes []string) listing {
 		if s.Volume < len(volumes) {
 			volume = volumes[s.Volume]
 		}
-		out.Segments = append(out.Segments, listedSegment{s.Stream.Camera.ID, s.Stream.Name, s.Run, timestamp(s.Span.From), timestamp(s.Span.To), s.Bytes, s.Samples, s.Codec, volume, s.Pool})
+		out.Segments = append(out.Segments, listedSegment{s.Stream.Camera.ID, s.Stream.Name, s.Run, timestamp(s.Span.From), timestamp(s.Span.To), s.Bytes, s.Samples, s.Codec, volume, s.Pool, s.Kept})
 	}
 	for _, g := range l.Gaps {
 		gap := listedGap{Camera: g.Stream.Camera.ID, Stream: g.Stream.Name, From: timestamp(g.Span.From), Reason: g.Reason, Detail: g.Detail}
@@ -136,8 +137,12 @@ func printListing(c *console, l store.Listing, volumes []string) error {
 		if s.Volume < len(volumes) {
 			pool = volumes[s.Volume] + "/" + pool
 		}
-		lines = append(lines, line{s.Stream, s.Span.From, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%d\t%s\t", timestamp(s.Span.From), timestamp(s.Span.To),
-			s.Span.Duration().Round(100*time.Millisecond), s.Codec, humanize.Bytes(uint64(s.Bytes)), s.Samples, pool)})
+		note := ""
+		if s.Kept {
+			note = "kept in the vault"
+		}
+		lines = append(lines, line{s.Stream, s.Span.From, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s", timestamp(s.Span.From), timestamp(s.Span.To),
+			s.Span.Duration().Round(100*time.Millisecond), s.Codec, humanize.Bytes(uint64(s.Bytes)), s.Samples, pool, note)})
 	}
 	for _, g := range l.Gaps {
 		to, lasted := "open", "-"

@@ -33,6 +33,7 @@ type cli struct {
 	Verify      verifyCmd      `cmd:"" help:"Read everything and compare it with its checksums."`
 	Dump        dumpCmd        `cmd:"" help:"Print what is in pool files."`
 	Plan        planCmd        `cmd:"" help:"Work out how long a ring lasts."`
+	Lock        lockCmd        `cmd:"" help:"Keep footage that must not be overwritten."`
 	Volume      volumeCmd      `cmd:"" help:"Add, grow or retire a volume."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration; start nothing."`
 	Doctor      doctorCmd      `cmd:"" help:"Look at the machine and the disks before they disappoint."`
@@ -140,6 +141,11 @@ func (c *console) exit(err error) int {
 	} else {
 		fmt.Fprintln(c.err, "nvr:", c.mask.text(err.Error()))
 	}
+	return exitCode(err)
+}
+
+// exitCode chooses the exit code: for this command, or for one that asks us.
+func exitCode(err error) int {
 	var usage *usageError
 	var notFound *notFoundError
 	var refusal *control.Error

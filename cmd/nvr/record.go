@@ -185,10 +185,16 @@ func (r *recorder) listen(ctx context.Context, c *console, beside *sync.WaitGrou
 const askStatus = "status"
 
 // handle does what another command asks for.
-func (r *recorder) handle(_ context.Context, q control.Request, _ func(done, total int64)) (any, error) {
+func (r *recorder) handle(ctx context.Context, q control.Request, progress func(done, total int64)) (any, error) {
 	switch q.Do {
 	case askStatus:
 		return r.status(), nil
+	case askLockAdd, askLocks, askLockRemove:
+		answer, err := r.lock(ctx, q, progress)
+		if err != nil {
+			return nil, &control.Error{Text: err.Error(), Exit: exitCode(err)}
+		}
+		return answer, nil
 	}
 	return nil, &control.Error{Text: fmt.Sprintf("the recorder does not know %q: it is of another version", q.Do), Exit: exitFailed}
 }

@@ -240,6 +240,12 @@ func (s *volumeStatus) print(w io.Writer, recording bool) {
 	if s.Down {
 		fmt.Fprintf(w, "disk\tDOWN: footage cannot be written\n")
 	}
+	if k := s.Vault; k.Locks > 0 || k.Trouble != "" {
+		fmt.Fprintf(w, "vault\t%s of %s, %d locks: %d pending, %d with losses (nvr lock list)\n", humanize.IBytes(uint64(k.Used)), humanize.IBytes(uint64(k.Max)), k.Locks, k.Pending, k.Lost)
+		if k.Trouble != "" {
+			fmt.Fprintf(w, "vault\tTROUBLE: %s\n", k.Trouble)
+		}
+	}
 	for _, f := range s.PassedOver {
 		fmt.Fprintf(w, "passed over\t%s %s: %s\n", f.File, f.Reason, f.Remedy)
 	}

@@ -104,7 +104,19 @@ func parseDuration(s string) (time.Duration, error) {
 
 // span turns --from and --to into a span; empty texts mean from the beginning
 // and to the end.
-func (c *console) span(from, to string) (media.Span, error) {
+func (c *console) span(from, to string) (media.Span, error) { return c.spanBy(from, to, nil) }
+
+// spanAhead is span, but both ends may be after now, as +10m.
+func (c *console) spanAhead(from, to string) (media.Span, error) {
+	return c.spanBy(from, to, c.timeAhead)
+}
+
+// spanBy is span with another way to read times; nil: parseTime's.
+func (c *console) spanBy(from, to string, read func(flag, text string, now time.Time) (time.Time, error)) (media.Span, error) {
+	if read == nil {
+		read = c.timeOf
+	}
+	now := c.now()
 	span := media.Always
 	for _, bound := range []struct {
 		flag, text string
@@ -113,15 +125,12 @@ func (c *console) span(from, to string) (media.Span, error) {
 		if bound.text == "" {
 			continue
 		}
-		t, local, err := parseTime(bound.text, c.now(), c.zone)
+		t, err := read(bound.flag, bound.text, now)
 		if err != nil {
-			return span, usagef("%s: %w", bound.flag, err)
+			return span, err
 		}
 		if year := t.UTC().Year(); year < 1970 || year > 2200 {
 			return span, usagef("%s: %s is not within the years 1970 to 2200", bound.flag, bound.text)
-		}
-		if local {
-			fmt.Fprintf(c.err, "%s is local time: %s (%s)\n", bound.flag, t.Format(time.RFC3339), t.Format("MST"))
 		}
 		*bound.at = t.UnixNano()
 	}
@@ -129,6 +138,31 @@ func (c *console) span(from, to string) (media.Span, error) {
 		return span, usagef("--from %s is not before --to %s: nothing lies between them", from, to)
 	}
 	return span, nil
+}
+
+// timeOf reads the time of a flag, and says what zone was assumed.
+func (c *console) timeOf(flag, text string, now time.Time) (time.Time, error) {
+	t, local, err := parseTime(text, now, c.zone)
+	if err != nil {
+		return t, usagef("%s: %w", flag, err)
+	}
+	if local {
+		fmt.Fprintf(c.err, "%s is local time: %s (%s)\n", flag, t.Format(time.RFC3339), t.Format("MST"))
+	}
+	return t, nil
+}
+
+// timeAhead is timeOf with times after now.
+func (c *console) timeAhead(flag, text string, now time.Time) (time.Time, error) {
+	ahead, ok := strings.CutPrefix(text, "+")
+	if !ok {
+		return c.timeOf(flag, text, now)
+	}
+	d, err := parseDuration(ahead)
+	if err != nil {
+		return now, usagef("%s: %q is no time after now: write +10m, +1h30m or +30d", flag, text)
+	}
+	return now.Add(d), nil
 }
 
 // timestamp is how times are printed: RFC 3339, UTC, milliseconds.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,7 @@ type verifyReport struct {
 	Volume      string             `json:"volume,omitempty"`
 	Dir         string             `json:"dir,omitempty"`
 	Pools       int                `json:"pools"`
+	Kept        int                `json:"vault_files"`
 	Groups      int64              `json:"groups"`
 	Records     int64              `json:"records"`
 	Bytes       int64              `json:"bytes"`
@@ -175,6 +177,7 @@ func (d *verifyDocument) add(c *console, out verifyReport, rate int64, verify ve
 		return fmt.Errorf("verify: %w", err)
 	}
 	out.Pools, out.Groups, out.Records, out.Bytes, out.Seconds = r.Pools, r.Groups, r.Records, r.Bytes, c.now().Sub(began).Seconds()
+	out.Kept = r.Kept
 	out.Overwritten, out.Walked, out.Damaged = r.Overwritten, append([]int{}, r.Walked...), r.DamagedRecords()
 	out.Repaired = append([]int{}, out.Repaired...)
 	out.PassedOver = append([]*store.PoolFault{}, r.Unusable...)
@@ -203,7 +206,11 @@ func (d *verifyDocument) print(c *console) error {
 		if r.Dir != "" {
 			fmt.Fprintf(c.out, "%s: ", r.Dir)
 		}
-		fmt.Fprintf(c.out, "%d records in %d groups of %d pools were read, %s in %s\n", r.Records, r.Groups, r.Pools, humanize.IBytes(uint64(r.Bytes)), length(r.Seconds))
+		kept := ""
+		if r.Kept > 0 {
+			kept = fmt.Sprintf(" and %d files in the vault", r.Kept)
+		}
+		fmt.Fprintf(c.out, "%d records in %d groups of %d pools%s were read, %s in %s\n", r.Records, r.Groups, r.Pools, kept, humanize.IBytes(uint64(r.Bytes)), length(r.Seconds))
 		if r.Overwritten > 0 {
 			fmt.Fprintf(c.out, "%d pools were overwritten meanwhile and are left out\n", r.Overwritten)
 		}
@@ -221,7 +228,7 @@ func (d *verifyDocument) print(c *console) error {
 				fmt.Fprintf(c.out, "and %d more damaged places: --json lists all\n", len(r.Faults)-k)
 				break
 			}
-			fmt.Fprintf(c.out, "pool %03d offset %d: %s: %s\n", f.Pool, f.Offset, f.What, f.Reason)
+			fmt.Fprintf(c.out, "%s offset %d: %s: %s\n", cmp.Or(f.File, fmt.Sprintf("pool %03d", f.Pool)), f.Offset, f.What, f.Reason)
 		}
 		if len(r.Damage) == 0 {
 			fmt.Fprintln(c.out, "no footage is damaged")

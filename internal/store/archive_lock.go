@@ -228,7 +228,14 @@ func (v *Volume) lockWaits(id string, all bool) bool {
 	if l == nil || !v.keeper.loaded.Load() {
 		return false
 	}
+	head := uint64(0)
+	if used := v.ring.Used(); len(used) > 0 {
+		head = used[len(used)-1].Generation
+	}
+	if all && !l.Complete && time.Now().UnixNano() > int64(l.To) {
+		return true // what is there is not all known yet
+	}
 	return slices.ContainsFunc(l.Parts, func(p vault.Part) bool {
-		return !p.Done && (all || v.urgent(vault.Name{Pool: p.Pool, Generation: p.Generation}))
+		return !p.Done && (all && (l.Complete || p.Generation < head) || v.urgent(vault.Name{Pool: p.Pool, Generation: p.Generation}))
 	})
 }

@@ -403,21 +403,9 @@ type wanted struct {
 	span   media.Span
 }
 
-// wants reports whether a record, or a gap, belongs to it. A record of a run's
-// first seconds may be shown a little earlier than it says itself.
-func (w *wanted) wants(s *media.Stream, e *pool.Entry, t *media.Track) bool {
-	if s == nil || s.Camera.ID != w.camera {
-		return false
-	}
-	from, to := e.Wall, e.WallEnd
-	switch {
-	case e.Kind == pool.KindGap && to == 0:
-		to = media.Always.To
-	case e.Kind == pool.KindSamples && t != nil && index.Provisional(e.Start.Duration(t.ClockRate)):
-		from -= int64(time.Second)
-	}
-	return from < w.span.To && to > w.span.From
-}
+// unknownBase is how much earlier a record of a run's first seconds may be shown
+// than it says itself, where nobody knows.
+const unknownBase = time.Second
 
 // selection is what of a pool's life is wanted.
 type selection struct {
@@ -425,12 +413,13 @@ type selection struct {
 	wanted []wanted
 	super  pool.Super
 	groups []pool.Group
-	params map[uint32]bool         // of tracks that are needed
-	needs  map[media.StreamID]bool // streams that are
-	extra  []pool.Item             // descriptions that do not stand in the pool
-	bytes  int64                   // of groups
-	dirs   int64                   // of headers and directories
-	found  int                     // records
+	bases  map[media.StreamID]map[media.RunID]int64 // when runs really began
+	params map[uint32]bool                          // of tracks that are needed
+	needs  map[media.StreamID]bool                  // streams that are
+	extra  []pool.Item                              // descriptions that do not stand in the pool
+	bytes  int64                                    // of groups
+	dirs   int64                                    // of headers and directories
+	found  int                                      // records
 }
 
 func (s *selection) size() int64 { return vault.Size(s.bytes, s.dirs) }
@@ -443,13 +432,41 @@ func (s *selection) takes(e *pool.Entry) bool {
 	case pool.KindTrack:
 		return s.params[e.Params]
 	case pool.KindSamples, pool.KindGap:
-		stream, track := s.v.names.stream(e.Stream), s.v.names.Track(e.Params)
-		if e.Kind == pool.KindSamples && track == nil {
+		stream := s.v.names.stream(e.Stream)
+		if stream == nil || e.Kind == pool.KindSamples && s.v.names.Track(e.Params) == nil {
 			return false
 		}
-		return slices.ContainsFunc(s.wanted, func(w wanted) bool { return w.wants(stream, e, track) })
+		span := s.shown(e)
+		return slices.ContainsFunc(s.wanted, func(w wanted) bool { return w.camera == stream.Camera.ID && w.span.Overlaps(span) })
 	}
 	return false
+}
+
+// shown is where an entry is shown: a record of a run's first seconds perhaps a
+// little earlier than it says itself.
+func (s *selection) shown(e *pool.Entry) media.Span {
+	span := media.Span{From: e.Wall, To: e.WallEnd}
+	if e.Kind == pool.KindGap {
+		if e.WallEnd == 0 {
+			span.To = media.Always.To
+		}
+		return span
+	}
+	offset := e.Start.Duration(s.v.names.Track(e.Params).ClockRate)
+	if !index.Provisional(offset) {
+		return span
+	}
+	bases, ok := s.bases[e.Stream]
+	if !ok {
+		bases = runBases([]view{s.v.view(0)}, e.Stream)
+		s.bases[e.Stream] = bases
+	}
+	if base, ok := bases[e.Run]; ok {
+		span.From = min(span.From, base+int64(offset)) - int64(sameTime)
+	} else {
+		span.From -= int64(unknownBase)
+	}
+	return span
 }
 
 // selectFrom finds what is wanted in a life of a pool, be it that it is over: until
@@ -457,7 +474,7 @@ func (s *selection) takes(e *pool.Entry) bool {
 // come to a record, that is still there. There are no groups when nobody knows
 // any more.
 func (v *Volume) selectFrom(n vault.Name, list []wanted) (*selection, error) {
-	s := &selection{v: v, wanted: list, params: map[uint32]bool{}, needs: map[media.StreamID]bool{}}
+	s := &selection{v: v, wanted: list, bases: map[media.StreamID]map[media.RunID]int64{}, params: map[uint32]bool{}, needs: map[media.StreamID]bool{}}
 	if int(n.Pool) >= v.ring.Pools {
 		return s, nil
 	}

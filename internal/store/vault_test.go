@@ -129,7 +129,7 @@ func (r *vaultRig) files() []string {
 	r.must(err)
 	names, err := d.Names()
 	r.must(err)
-	return slices.DeleteFunc(names, func(n string) bool { return n == vault.RegisterName })
+	return slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, vault.RegisterName) })
 }
 
 // What is locked is there when the ring has been written over several times, and

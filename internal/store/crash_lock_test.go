@@ -1,0 +1,122 @@
+package store
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nvr/internal/disk/memdisk"
+)
+
+// The power goes before each step of a lock's way: its register, its copies, a copy
+// that takes another one's place, and its end. Of what is left, a lock that was
+// acknowledged is there with its footage, and one that was not, or was ended, is
+// there whole or not at all.
+func TestCrashWhileLocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newVaultRig(t, 1)
+		r.seconds(40)
+		rng := rand.New(rand.NewPCG(1, 5))
+		type state struct {
+			at     string
+			model  memdisk.Model
+			disk   *memdisk.Dir
+			must   []string // locks that must be there
+			may    string   // one that may
+			copied bool     // all of them said that they are kept
+		}
+		var states []state
+		var must []string
+		may, copied := "", false
+		r.disk.Hook(func(op memdisk.Op) error {
+			if !op.Changes() {
+				return nil
+			}
+			for model := range memdisk.Models {
+				states = append(states, state{op.String(), model, r.disk.Crash(rng, model), must, may, copied})
+			}
+			return nil
+		})
+		lock := func(from, to int) string {
+			may, copied = "new", false
+			id := r.lock(from, to)
+			must, may = append(must[:len(must):len(must)], id), ""
+			r.sleep(20 * time.Second)
+			if s := r.status(id); s.State != LockKept {
+				t.Fatalf("%+v", s)
+			}
+			copied = true
+			return id
+		}
+		first := lock(5, 12)
+		lock(8, 20)
+		must, may = must[1:], first
+		r.must(r.v.RemoveLock(t.Context(), first))
+		may = ""
+		r.sleep(20 * time.Second)
+		r.disk.Hook(nil)
+		r.must(r.close())
+		if len(states) < 200 {
+			t.Fatalf("%d states: the test proves too little", len(states))
+		}
+		spans := map[string][2]int{first: {5, 12}}
+		for _, s := range states {
+			for _, id := range s.must {
+				if id != first {
+					spans[id] = [2]int{8, 20}
+				}
+			}
+		}
+		for i, s := range states {
+			states[i].disk = nil // what is written to it would stay in memory
+			r.on(s.disk)
+			if err := r.open(); err != nil {
+				t.Fatalf("cut before %s, %v: %v", s.at, s.model, err)
+			}
+			if s.copied { // also when the ring is gone at once
+				for _, id := range s.must {
+					if l := r.status(id); l.State != LockKept {
+						t.Errorf("cut before %s, %v: %+v", s.at, s.model, l)
+					}
+				}
+			}
+			r.n = 40
+			r.sleep(20 * time.Second)
+			r.wrap(1)
+			there := map[string]bool{}
+			for _, l := range r.v.Locks() {
+				there[l.ID] = true
+				span, known := spans[l.ID]
+				if l.State != LockKept || known && l.Bytes < int64(span[1]-span[0])*int64(r.size) {
+					t.Errorf("cut before %s, %v: %+v", s.at, s.model, l)
+				}
+				if known {
+					r.readable(r.streams[0], span[0], span[1])
+				}
+			}
+			for _, id := range s.must {
+				if !there[id] {
+					t.Errorf("cut before %s, %v: lock %s is gone", s.at, s.model, id)
+				}
+				delete(there, id)
+			}
+			for id := range there {
+				if s.may == "" || s.may != "new" && s.may != id {
+					t.Errorf("cut before %s, %v: lock %s is back", s.at, s.model, id)
+				}
+			}
+			if len(r.v.Locks()) == 0 && len(r.files()) > 0 {
+				t.Errorf("cut before %s, %v: left: %q", s.at, s.model, r.files())
+			}
+			if files := r.files(); len(files) != len(r.v.kept().files) {
+				t.Errorf("cut before %s, %v: %d files for %d: %q", s.at, s.model, len(files), len(r.v.kept().files), files)
+			}
+			r.must(r.close())
+			if t.Failed() {
+				t.FailNow()
+			}
+		}
+		t.Logf("%d states", len(states))
+	})
+}
