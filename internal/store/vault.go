@@ -25,9 +25,9 @@ import (
 
 // keeper is a volume's vault, and who fills it.
 type keeper struct {
-	change sync.Mutex // one change of the state, the register and the files at a time
-	dir    disk.Dir   // nil: there is none yet; under change
-	stray  bool       // files may lie there that nobody needs; under change
+	change sync.Mutex  // one change of the state, the register and the files at a time
+	dir    disk.Dir    // nil: there is none yet; under change
+	stray  atomic.Bool // files may lie there that nobody needs
 
 	state  atomic.Pointer[kept]
 	loaded atomic.Bool
@@ -149,10 +149,10 @@ func (v *Volume) readVault(write bool) (*kept, error) {
 		older := k.file(n.Pool, n.Generation)
 		switch {
 		case f == nil, write && !needed && k.err == nil, older != nil && older.name.Copy > n.Copy:
-			v.keeper.stray = true
+			v.keeper.stray.Store(true)
 			continue
 		case older != nil:
-			v.keeper.stray = true
+			v.keeper.stray.Store(true)
 		}
 		k = k.with(f)
 	}
@@ -249,7 +249,7 @@ func (v *Volume) keptDirectory(d disk.Dir, n vault.Name) ([]pool.Group, int64, e
 // were not made to their end. With v.keeper.change held.
 func (v *Volume) sweep(k *kept) {
 	d := v.keeper.dir
-	if d == nil || !v.keeper.stray || k.err != nil {
+	if d == nil || !v.keeper.stray.Load() || k.err != nil {
 		return
 	}
 	names, err := keptNames(d)
@@ -257,7 +257,7 @@ func (v *Volume) sweep(k *kept) {
 		v.o.Log.Error("the vault cannot be tidied up; it is tried again", "error", err)
 		return
 	}
-	v.keeper.stray = false
+	v.keeper.stray.Store(false)
 	removed := false
 	for _, n := range names {
 		if f := k.file(n.Pool, n.Generation); f != nil && f.name == n {
@@ -268,7 +268,7 @@ func (v *Volume) sweep(k *kept) {
 		}
 		if err := d.Remove(n.String()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			v.o.Log.Error("a file that nobody needs could not be removed; it is tried again", "file", n, "error", err)
-			v.keeper.stray = true
+			v.keeper.stray.Store(true)
 			continue
 		}
 		removed = true
@@ -276,7 +276,7 @@ func (v *Volume) sweep(k *kept) {
 	if removed {
 		if err := d.Sync(); err != nil {
 			v.o.Log.Error("files that were removed may come back", "dir", d.Path(), "error", err)
-			v.keeper.stray = true
+			v.keeper.stray.Store(true)
 		}
 	}
 }

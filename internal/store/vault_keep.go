@@ -105,7 +105,7 @@ func (v *Volume) keepOnce(ctx context.Context) error {
 
 func (v *Volume) keepAll(ctx context.Context) error {
 	k := v.kept()
-	if len(k.register.Locks) == 0 && !v.keeper.stray || k.err != nil {
+	if len(k.register.Locks) == 0 && !v.keeper.stray.Load() || k.err != nil {
 		return nil
 	}
 	if err := v.expire(time.Now().UnixNano()); err != nil {
@@ -157,7 +157,7 @@ func (v *Volume) update(change func(*vault.Register)) error {
 		return !needed
 	})
 	if len(c.files) < len(k.files) {
-		v.keeper.stray = true
+		v.keeper.stray.Store(true)
 	}
 	v.keeper.state.Store(&c)
 	return nil
@@ -623,7 +623,9 @@ func (v *Volume) copyLife(ctx context.Context, n vault.Name) error {
 	v.keeper.change.Lock()
 	defer v.keeper.change.Unlock()
 	if made != nil { // it is durable: it counts whatever becomes of the register
-		v.keeper.stray = v.keeper.stray || old != nil
+		if old != nil {
+			v.keeper.stray.Store(true)
+		}
 		v.keeper.state.Store(v.kept().with(made))
 	}
 	return v.update(func(r *vault.Register) {
