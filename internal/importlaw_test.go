@@ -38,7 +38,8 @@ const law = `
 	store/pool
 	store/index < store/pool
 	store/ring  < disk, store/pool
-	store       < disk, disk/direct, store/pool, store/index, store/ring
+	store/vault < disk, store/pool
+	store       < disk, disk/direct, store/pool, store/index, store/ring, store/vault
 	store/crashtest < store
 
 	# A camera's life. It never names the store: it declares a Recorder.

@@ -150,7 +150,7 @@ var StorageKeys = []Key{
 		Doc: "Size of each pool file in MiB. Cannot be changed for a ring that exists."},
 	{Name: "max_pools", Type: typeNumber, Default: "20", Min: minPools, Max: maxPools,
 		Why: whyPools,
-		Doc: "Number of pool files: `chunk_size_mb × max_pools` is all the disk space that is ever used. Can be raised for a ring that exists (`nvr volume grow`), never lowered."},
+		Doc: "Number of pool files: `chunk_size_mb × max_pools` is all the disk space that the ring ever uses. Can be raised for a ring that exists (`nvr volume grow`), never lowered."},
 	{Name: "vault_max_mb", Type: typeNumber, Default: "1024", Min: 0, Max: maxVaultMB, Why: "0 means that nothing can be locked", Doc: docVault},
 	{Name: "retired", Type: typeFlag, Default: "false",
 		Doc: "`true`: nothing more is written here; what is there can be read."},

@@ -163,11 +163,10 @@ func (v *Volume) prepareLock(ctx context.Context, l *vault.Lock, rate float64) e
 			needed += p.Size
 		}
 	}
-	if ahead := int64(l.To) - max(int64(l.From), time.Now().UnixNano()); ahead > 0 {
-		bytes := rate * time.Duration(ahead).Seconds() * 1.05 // and the directories
-		needed += int64(bytes) + (int64(bytes)/v.ring.Size+2)*vault.Size(0, 0)
-	}
-	taken := k.used() + pendingBytes(k)
+	l.Rate = int64(rate)
+	needed += v.bytesAhead(l)
+	pending := v.pendingBytes(k)
+	taken := k.used() + pending
 	if taken+needed > v.o.VaultBytes {
 		full := &VaultFullError{Max: v.o.VaultBytes, Taken: taken, Needed: needed, Locks: v.locks()}
 		full.Locks = slices.DeleteFunc(full.Locks, func(l LockStatus) bool { return l.Size == 0 })
@@ -178,15 +177,26 @@ func (v *Volume) prepareLock(ctx context.Context, l *vault.Lock, rate float64) e
 	if err != nil {
 		return err
 	}
-	if pending := pendingBytes(k); free < pending+needed+vaultReserve {
+	if free < pending+needed+vaultReserve {
 		return fmt.Errorf("%s: %w: %d MiB are free, locks need %d MiB, and %d MiB are left free", v.dir.Path(), ErrNoSpace, free>>20, (pending+needed+1<<20-1)>>20, vaultReserve>>20)
 	}
 	return nil
 }
 
+// bytesAhead is what a lock will take of what is still to come.
+func (v *Volume) bytesAhead(l *vault.Lock) int64 {
+	ahead := int64(l.To) - max(int64(l.From), time.Now().UnixNano())
+	if ahead <= 0 || l.Complete {
+		return 0
+	}
+	bytes := int64(float64(l.Rate) * time.Duration(ahead).Seconds() * 1.05) // and the directories
+	return bytes + (bytes/v.ring.Size+2)*vault.Size(0, 0)
+}
+
 // pendingBytes is what locks will take that is not in the vault yet.
-func pendingBytes(k *kept) (bytes int64) {
+func (v *Volume) pendingBytes(k *kept) (bytes int64) {
 	for i := range k.register.Locks {
+		bytes += v.bytesAhead(&k.register.Locks[i])
 		for _, p := range k.register.Locks[i].Parts {
 			if !p.Done {
 				bytes += p.Size

@@ -300,6 +300,15 @@ func TestLockRefused(t *testing.T) {
 				t.Errorf("%+v: %v, want %v %q", q, err, test.is, test.says)
 			}
 		}
+		// What is still to come is reckoned with by the next one too.
+		ahead := good
+		ahead.Span = media.Span{From: time.Now().UnixNano(), To: time.Now().UnixNano() + 150*second}
+		l, err := r.v.AddLock(t.Context(), ahead)
+		r.must(err)
+		if _, err := r.v.AddLock(t.Context(), ahead); err == nil || !strings.Contains(err.Error(), "is full") {
+			t.Errorf("two locks of 45 MB to come in a vault of 64 MiB: %v", err)
+		}
+		r.must(r.v.RemoveLock(t.Context(), l.ID))
 		for range 3 { // they share their files
 			r.lock(0, 15)
 			r.sleep(time.Minute)

@@ -73,9 +73,11 @@ type Lock struct {
 	Until   Instant `json:"until,omitzero"`   // 0: until it is removed
 	Expired Instant `json:"expired,omitzero"` // since when nothing is kept for it any more
 
-	// Next is the first generation of the ring that was not searched for footage of
-	// the lock; Complete says that none will come any more.
+	// Next is the first generation of the ring that was not searched to its end for
+	// footage of the lock; Complete says that none will come any more. Rate is what the camera sent when the lock was made, bytes a second: by it the
+	// room is reckoned that is wanted for what is still to come.
 	Next     uint64 `json:"next"`
+	Rate     int64  `json:"rate,omitempty"`
 	Complete bool   `json:"complete"`
 	Parts    []Part `json:"parts,omitempty"`
 }
