@@ -139,6 +139,9 @@ func (v volumeRetireCmd) Run(c *console) error {
 	for _, st := range s.Streams {
 		fmt.Fprintf(c.out, "  %s %s until %s\n", st.Camera, st.Stream, timestamp(st.Newest))
 	}
+	if s.Vault.Used > 0 {
+		fmt.Fprintf(c.out, "  and %s in its vault, for %d locks (nvr lock list)\n", humanize.IBytes(uint64(s.Vault.Used)), s.Vault.Locks)
+	}
 	_, err = fmt.Fprintf(c.out, "when none of that is needed any more, take its table out of %s and delete %s\n", c.configPath, volume.BasePath)
 	return err
 }
