@@ -130,3 +130,47 @@ func TestCrashWhileLocked(t *testing.T) {
 		t.Logf("%d states", len(states))
 	})
 }
+
+// A file whose superblocks do not say that it is whole does not count, however
+// whole it looks: some of it may not have reached the disk.
+func TestKeptFileThatIsNotSealed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newVaultRig(t, 1)
+		r.seconds(40)
+		var left *memdisk.Dir
+		r.disk.Hook(func(op memdisk.Op) error {
+			if left == nil && op.Kind == memdisk.Sync && strings.HasPrefix(op.Name, "vault/kept") && len(r.files()) > 0 {
+				if d, sealed := r.disk.Crash(rand.New(rand.NewPCG(1, 6)), memdisk.Kept), r.footer(r.files()[0]); sealed {
+					d.Rot("vault/"+r.files()[0], mib+200_000, []byte{1, 2, 3})
+					left = d
+				}
+			}
+			return nil
+		})
+		r.lock(5, 12)
+		r.sleep(20 * time.Second)
+		r.must(r.close())
+		if left == nil {
+			t.Fatal("no footer was written before a sync")
+		}
+		r.on(left)
+		r.must(r.open())
+		r.sleep(20 * time.Second)
+		r.n = 40
+		r.wrap(2)
+		r.readable(r.streams[0], 5, 12)
+		r.must(r.close())
+	})
+}
+
+// footer reports whether a kept file has one.
+func (r *vaultRig) footer(name string) bool {
+	f, err := r.disk.Open("vault/"+name, false)
+	if err != nil {
+		return false
+	}
+	size, _ := f.Size()
+	b := make([]byte, 4096)
+	_, err = f.ReadAt(b, size-4096)
+	return err == nil && b[0] != 0
+}
