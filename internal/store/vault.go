@@ -37,7 +37,8 @@ type keeper struct {
 	copied  atomic.Int64           // bytes of the pool that is being copied
 	copying atomic.Pointer[vault.Name]
 
-	past map[string]int64 // of locks: since when they are past their time, as far as this process saw; the keeper's own
+	tries map[vault.Name]int // by pool: how often it could not be read everywhere; the keeper's own
+	past  map[string]int64   // of locks: since when they are past their time, as far as this process saw; the keeper's own
 }
 
 // kept is the vault at one moment. It never changes.

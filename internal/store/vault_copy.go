@@ -82,6 +82,10 @@ func (v *Volume) copyLife(ctx context.Context, n vault.Name) error {
 	})
 }
 
+// readTries is how often a pool that cannot be read everywhere is tried again,
+// as long as there is time, before what is missing is lost.
+const readTries = 3
+
 // Why footage could not be kept.
 const (
 	lostOverwritten = "the ring had written over it"
@@ -99,6 +103,9 @@ type copier struct {
 	src  disk.File
 	buf  []byte // what was read
 	lost []lostRecord
+
+	failed     error // of the last read that the disk did not answer
+	unreadable error // a record that it did not give back
 
 	old     disk.File // an earlier copy
 	inOld   map[recordKey]oldRecord
@@ -216,9 +223,14 @@ func (c *copier) copy(n vault.Name, old *keptFile) (*keptFile, error) {
 	}
 	b := index.NewBuilder(pool.Identity{Ring: v.ring.UUID, Pool: n.Pool, Generation: n.Generation}, v.o.SegmentDuration, false)
 	records, err := c.groups(w)
+	if err == nil && c.unreadable != nil && v.keeper.tries[c.n] < readTries && !v.urgent(n) {
+		v.keeper.tries[c.n]++
+		err = c.unreadable
+	}
 	if err != nil || records == 0 {
 		return nil, errors.Join(err, w.Discard())
 	}
+	delete(v.keeper.tries, c.n)
 	groups, err := w.Seal()
 	if err != nil {
 		return nil, err
@@ -326,6 +338,9 @@ func (c *copier) group(g *pool.Group) (items []pool.Item, err error) {
 			if it.Payload, err = c.read(g.Offset+int64(e.Offset), int64(e.Length), at); err != nil {
 				return nil, err
 			}
+			if it.Payload == nil {
+				c.unreadable = c.failed
+			}
 			at = pool.Align(at+int64(e.Length)) + pool.BlockSize
 		}
 		c.copied += int64(e.Length)
@@ -355,6 +370,7 @@ func (c *copier) read(off, length, at int64) ([]byte, error) {
 	n, err := c.src.ReadAt(b, from)
 	if n < len(b) && err != nil {
 		if isDamage(err) {
+			c.failed = err
 			return nil, nil
 		}
 		return nil, err

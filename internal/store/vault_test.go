@@ -439,6 +439,47 @@ func TestLockFaults(t *testing.T) {
 	}
 }
 
+// What cannot be read is tried again before it is lost.
+func TestLockUnreadable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newVaultRig(t, 1)
+		defer r.close()
+		r.must(r.close())
+		fd := faultdisk.New(r.disk)
+		r.o.Disk = fd
+		r.must(r.open())
+		r.seconds(20)
+		fails := 0
+		fd.Fail(func(op faultdisk.Op, name string, _ int) error {
+			if op == faultdisk.Read && name == "pool_000.bin" && fails < 2 {
+				fails++
+				return syscall.EIO
+			}
+			return nil
+		})
+		id := r.lock(5, 15)
+		r.sleep(time.Minute)
+		if s := r.status(id); s.State != LockKept || fails == 0 {
+			t.Errorf("%d errors: %+v", fails, s)
+		}
+		fd.Fail(func(op faultdisk.Op, name string, _ int) error {
+			if op == faultdisk.Read && name == "pool_000.bin" {
+				return syscall.EIO
+			}
+			return nil
+		})
+		id = r.lock(0, 4)
+		r.sleep(time.Second)
+		if s := r.status(id); s.State != LockPending || s.Trouble == "" {
+			t.Errorf("%+v", s)
+		}
+		r.sleep(time.Minute)
+		if s := r.status(id); s.State != LockLost || s.Lost[0].Why != lostDamaged {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // The file system has little room: nothing is copied, nothing else suffers.
 func TestLockLeavesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

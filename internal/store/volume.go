@@ -22,6 +22,7 @@ import (
 	"nvr/internal/store/index"
 	"nvr/internal/store/pool"
 	"nvr/internal/store/ring"
+	"nvr/internal/store/vault"
 )
 
 // Options says where the ring is and how it is written.
@@ -199,7 +200,7 @@ func newVolume(o Options) *Volume {
 	if o.Epoch.IsZero() {
 		o.Epoch = time.Now()
 	}
-	v := &Volume{o: o, dir: o.Disk, began: time.Now(), keeper: keeper{wake: make(chan struct{}, 1)}}
+	v := &Volume{o: o, dir: o.Disk, began: time.Now(), keeper: keeper{wake: make(chan struct{}, 1), tries: map[vault.Name]int{}}}
 	if v.dir == nil {
 		v.dir = direct.New(o.Dir, o.Log)
 	}
