@@ -39,6 +39,10 @@ type Dir interface {
 	// Lock takes the directory for this process until unlock is called. When
 	// another one has it, the error is an *InUseError.
 	Lock() (unlock func(), err error)
+	// Relock is Lock where the directory has been locked before. It makes no
+	// file: where there is none, the disk is not mounted, and the error is
+	// fs.ErrNotExist.
+	Relock() (unlock func(), err error)
 }
 
 // File is a preallocated file.

@@ -29,11 +29,6 @@ const (
 	// cameras back: one that comes and goes would tear their footage to pieces.
 	settleAfter = time.Minute
 
-	// giveUpAfter is for how long a volume may be down, while another one is well,
-	// before its files are closed: a disk that is in use cannot be unmounted and
-	// mounted again. It is opened like one that was missing when it is back.
-	giveUpAfter = 2 * time.Minute
-
 	// lookEvery is how often the volumes are looked at.
 	lookEvery = 250 * time.Millisecond
 
@@ -84,7 +79,6 @@ type Archive struct {
 	members []*member
 	settle  time.Duration
 	retry   time.Duration
-	giveUp  time.Duration
 
 	rosterMu sync.Mutex // one writing of the lists at a time
 
@@ -215,7 +209,7 @@ func newArchive(o ArchiveOptions) *Archive {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &Archive{o: o, log: o.Log, settle: settleAfter, retry: retryOpen, giveUp: giveUpAfter, routes: map[media.Stream]*route{}, homes: map[media.UUID]*home{}}
+	a := &Archive{o: o, log: o.Log, settle: settleAfter, retry: retryOpen, routes: map[media.Stream]*route{}, homes: map[media.UUID]*home{}}
 	for i, v := range o.Volumes {
 		m := &member{VolumeOptions: v, number: i, opened: make(chan opening, 1)}
 		if tell := v.OnCommit; tell != nil {
@@ -387,8 +381,8 @@ func (a *Archive) runMember(ctx context.Context, m *member, end func()) error {
 	return err
 }
 
-// runVolume runs the volume until ctx ends, or it is given up: again is true
-// then.
+// runVolume runs the volume until ctx ends, or another ring has taken its place:
+// again is true then.
 func (a *Archive) runVolume(ctx context.Context, m *member, v *Volume) (again bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -396,27 +390,21 @@ func (a *Archive) runVolume(ctx context.Context, m *member, v *Volume) (again bo
 	go func() { ended <- v.Run(ctx) }()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	var since time.Time // when it was first seen down
 	for {
 		select {
 		case err := <-ended:
 			return again, err
 		case now := <-tick.C:
-			switch {
-			case again || !v.counters.down.Load():
-				since = time.Time{}
-			case since.IsZero():
-				since = now
-			case now.Sub(since) >= a.giveUp && a.dismiss(m, now):
+			if !again && v.replaced.Load() && a.dismiss(m, now) {
 				again = true
-				a.log.Error("a volume is given up until its disk is back", "volume", m.Name, "down_for", now.Sub(since).Round(time.Second))
+				a.log.Error("a volume's disk was replaced: it is opened with the ring that is there now", "volume", m.Name)
 				stop()
 			}
 		}
 	}
 }
 
-// dismiss takes a volume out that is down, if another one is up.
+// dismiss takes a volume out whose ring is gone for good, if another one is up.
 func (a *Archive) dismiss(m *member, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -424,7 +412,7 @@ func (a *Archive) dismiss(m *member, now time.Time) bool {
 		return false
 	}
 	m.volume.Store(nil)
-	m.fail(fmt.Errorf("volume %s: the disk was down for too long; it is opened again when it is back", m.Name))
+	m.fail(fmt.Errorf("volume %s: its disk was replaced", m.Name))
 	return true
 }
 
@@ -550,10 +538,23 @@ func (a *Archive) Close() error {
 	return errors.Join(errs...)
 }
 
-func (a *Archive) views() []view {
+// views are the volumes that are open: what they hold is known, be their disks
+// well or not.
+func (a *Archive) views() []view { return a.viewsOf(func(*Volume) bool { return true }) }
+
+// readable are the views that can be read. A disk that is not there is missing
+// among them, as at a start without it, where there is another.
+func (a *Archive) readable() []view {
+	if len(a.members) == 1 {
+		return a.views()
+	}
+	return a.viewsOf(func(v *Volume) bool { return !v.letGo() || v.ring.Present() == nil })
+}
+
+func (a *Archive) viewsOf(which func(*Volume) bool) []view {
 	var views []view
 	for _, m := range a.members {
-		if v := m.volume.Load(); v != nil {
+		if v := m.volume.Load(); v != nil && which(v) {
 			views = append(views, v.view(m.number))
 		}
 	}
@@ -583,10 +584,10 @@ func (a *Archive) List(ctx context.Context, q Query) (Listing, error) {
 
 // Entries is as Volume.Entries, over all volumes: between them in the order of
 // runs and media time. What is older than the camera's MaxAge is left out, unless
-// it is locked.
+// it is locked, and so is what lies on a disk that is away.
 func (a *Archive) Entries(ctx context.Context, id media.StreamID, span media.Span) iter.Seq2[*media.Entry, error] {
 	return func(yield func(*media.Entry, error) bool) {
-		views := a.views()
+		views := a.readable()
 		oldest := media.Always.From
 		var locked []media.Span
 		for _, v := range views {
@@ -643,8 +644,14 @@ func (a *Archive) Payload(ctx context.Context, ref media.Ref, dst []byte) ([]byt
 	return v.Payload(ctx, ref, dst)
 }
 
-// There reports whether the volume of that number is open.
-func (a *Archive) There(number int) bool { return a.members[number].volume.Load() != nil }
+// There reports whether the volume of that number is open, and its disk in use.
+func (a *Archive) There(number int) bool { return a.members[number].there() }
+
+// there reports whether the volume's directory is the ring's, as far as is known.
+func (m *member) there() bool {
+	v := m.volume.Load()
+	return v != nil && !v.letGo()
+}
 
 // ArchiveStatus is what an archive says of itself.
 type ArchiveStatus struct {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nvr/internal/media"
+	"nvr/internal/store/ring"
 )
 
 // rosterName is the file in which each volume of several remembers all of them
@@ -124,10 +125,10 @@ func (a *Archive) remember() {
 	}
 	text = append(text, '\n')
 	a.onEach(func(m *member) {
-		if m.volume.Load() == nil || m.Retired {
+		d := m.dir()
+		if m.Retired || !m.there() || !ring.Exists(d) { // below an empty mount point nothing is made
 			return
 		}
-		d := m.dir()
 		if old, err := d.ReadFile(rosterName); err == nil && bytes.Equal(old, text) {
 			return
 		}

@@ -319,53 +319,6 @@ func homeOf(r *rack, s *media.Stream) string {
 	return ""
 }
 
-// A disk that stays away is let go of, so that it can be mounted anew, and is
-// opened when it is back. What it had taken is lost then, and told as a gap.
-func TestArchiveGivesUp(t *testing.T) {
-	o := rackOptions(t.TempDir(), 2)
-	o.Cameras = map[media.UUID]CameraRule{media.CameraUUID("cam1"): {Volume: "b"}}
-	r := mount(t, o)
-	a, err := OpenArchive(r.o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Archive, a.settle, a.retry, a.giveUp = a, 0, 10*time.Millisecond, time.Millisecond
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	s := camera(1)
-	r.Offer(gop(s, 1, 0, 1000))
-	eventually(t, "the first", func() bool { return len(read(t, a, s, media.Always, 1000)) == 1 })
-	r.disks[1].Fail(func(faultdisk.Op, string, int) error { return syscall.ENODEV })
-	r.Offer(gop(s, 1, 1, 1000))
-	eventually(t, "b is let go of", func() bool { return !a.There(1) })
-	if r.Offer(gop(s, 1, 2, 1000)); r.at(s) != "a" {
-		t.Errorf("recorded into %s", r.at(s))
-	}
-	unlock, err := direct.New(o.Volumes[1].Dir, slog.New(slog.DiscardHandler)).Lock()
-	for deadline := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		unlock, err = direct.New(o.Volumes[1].Dir, slog.New(slog.DiscardHandler)).Lock()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	unlock()
-	r.disks[1].Fail(nil)
-	eventually(t, "b is back", func() bool { return a.There(1) })
-	if r.Offer(gop(s, 1, 3, 1000)); r.at(s) != "b" {
-		t.Errorf("recorded into %s", r.at(s))
-	}
-	eventually(t, "all but what b had taken", func() bool { return slices.Equal(read(t, a, s, media.Always, 1000), []int{0, 2, 3}) })
-	l, err := a.List(t.Context(), Query{Camera: "cam1"})
-	if err != nil || len(l.Gaps) != 1 || l.Gaps[0].Reason != media.ReasonDisk || l.Gaps[0].Span.Duration() != time.Second {
-		t.Errorf("%+v %v", l.Gaps, err)
-	}
-	cancel()
-	if err := errors.Join(<-done, a.Close()); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Where a volume that has come round has lost what a deeper one goes on from, the
 // gap says so.
 func TestArchiveOverwritten(t *testing.T) {

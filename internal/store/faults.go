@@ -28,7 +28,7 @@ func (v *Volume) tell(f *PoolFault) {
 		return
 	}
 	log := v.o.Log.Warn
-	if v.unlock != nil {
+	if v.recording {
 		log = v.o.Log.Error
 	}
 	file := f.File

@@ -41,6 +41,7 @@ type Status struct {
 	Indexed       bool           `json:"indexed"`  // the older pools have been read
 	Writing       bool           `json:"writing"`
 	Down          bool           `json:"down"`            // the disk does not take footage at present
+	Away          string         `json:"away,omitempty"`  // why the disk was let go of; empty: it was not
 	Rate          float64        `json:"bytes_per_sec"`   // written, lately
 	Oldest        int64          `json:"-"`               // ns UTC; 0: nothing there
 	Newest        int64          `json:"-"`               // ns UTC
@@ -84,6 +85,9 @@ func (v *Volume) Status() Status {
 	s := Status{Dir: v.dir.Path(), Ring: v.ring.UUID.String(), Pools: v.ring.Pools, PoolBytes: v.ring.Size, ActivePool: -1,
 		Indexed: v.writer == nil || v.indexed.Load(), Writing: v.writer != nil, Down: v.counters.down.Load() || v.counters.stalled.Load(), Position: v.counters.position.Load(),
 		Refused: v.counters.refused.Load() + v.queue.losses(), Failures: v.counters.failures.Load(), Commits: v.counters.commits.Load(), Written: v.counters.bytes.Load(), LastCommit: v.counters.lastCommit.Load()}
+	if why := v.away.Load(); why != nil {
+		s.Away = *why
+	}
 	s.QueuedRecords, s.QueuedBytes = v.queue.len()
 	s.PassedOver = append([]*PoolFault{}, v.ring.Faults()...)
 	s.BadRecords, s.Scrubbed, s.ScrubRounds = v.scrubbed.records.Load(), v.scrubbed.bytes.Load(), v.scrubbed.passes.Load()

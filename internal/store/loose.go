@@ -237,3 +237,4 @@ func (looseDir) Sub(string, bool) (disk.Dir, error) {
 	return nil, fs.ErrNotExist
 }
 func (looseDir) Lock() (unlock func(), err error) { return nil, fs.ErrPermission }
+func (looseDir) Relock() (func(), error)          { return nil, fs.ErrPermission }

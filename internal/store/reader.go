@@ -134,7 +134,7 @@ func (v *Volume) committed(groups []pool.Group) []*media.Entry {
 
 // Payload appends a record's payload to dst. The error is media.ErrOverwritten
 // when its pool was reused since, a *media.DamagedError when the bytes are not
-// those that were written.
+// those that were written. While the disk is down it is neither: nobody can say.
 func (v *Volume) Payload(ctx context.Context, ref media.Ref, dst []byte) ([]byte, error) {
 	n := int(ref.Pool)
 	if err := ctx.Err(); err != nil {
@@ -156,9 +156,17 @@ func (v *Volume) Payload(ctx context.Context, ref media.Ref, dst []byte) ([]byte
 	at := len(dst)
 	dst = append(dst, make([]byte, ref.Length)...)
 	_, readErr := f.ReadAt(dst[at:], ref.Group+int64(ref.Offset))
+	if errors.Is(readErr, fs.ErrClosed) { // by an outage that may be over
+		if f, readErr = v.ring.File(n); readErr == nil {
+			_, readErr = f.ReadAt(dst[at:], ref.Group+int64(ref.Offset))
+		}
+	}
 	id := pool.Identity{Ring: v.ring.UUID, Pool: ref.Pool, Generation: ref.Generation}
 	if readErr == nil && pool.PayloadCRC(id, ref.Group, dst[at:]) == ref.CRC {
 		return dst, nil
+	}
+	if readErr != nil && (v.counters.down.Load() || isGone(readErr) || errors.Is(readErr, fs.ErrClosed)) {
+		return dst[:at], fmt.Errorf("%s: the disk is down: %w", v.dir.Path(), readErr)
 	}
 	// Wrong bytes: was the pool reused, by us or by another process?
 	if s, err := v.check(n); err == nil && s.Generation != ref.Generation {
@@ -177,11 +185,12 @@ func (v *Volume) directory(p *index.Pool) ([]pool.Group, error) {
 		return p.Directory, nil
 	}
 	key := directoryKey{p.Pool, p.Generation, p.Kept}
-	if groups, ok := v.cache.get(key); ok {
+	groups, ok, round := v.cache.get(key)
+	if ok {
 		return groups, nil
 	}
 	if p.Kept > 0 {
-		return v.keptGroups(p, key)
+		return v.keptGroups(p, key, round)
 	}
 	groups, err := v.readDirectory(int(p.Pool))
 	if err != nil {
@@ -190,12 +199,12 @@ func (v *Volume) directory(p *index.Pool) ([]pool.Group, error) {
 	if len(groups) > 0 && groups[0].Generation != p.Generation {
 		return nil, nil
 	}
-	v.cache.put(key, groups)
+	v.cache.put(key, groups, round)
 	return groups, nil
 }
 
 // keptGroups is directory for a file in the vault.
-func (v *Volume) keptGroups(p *index.Pool, key directoryKey) ([]pool.Group, error) {
+func (v *Volume) keptGroups(p *index.Pool, key directoryKey, round int) ([]pool.Group, error) {
 	d, err := v.dir.Sub(vault.DirName, false)
 	if err != nil {
 		return nil, err
@@ -205,7 +214,7 @@ func (v *Volume) keptGroups(p *index.Pool, key directoryKey) ([]pool.Group, erro
 		return nil, nil // given up since
 	}
 	if err == nil {
-		v.cache.put(key, groups)
+		v.cache.put(key, groups, round)
 	}
 	return groups, err
 }
@@ -228,23 +237,36 @@ type directoryCache struct {
 	mu    sync.Mutex
 	list  []cachedDirectory // least recently used first
 	bytes int64
+	round int // counts clear
 }
 
-func (c *directoryCache) get(key directoryKey) ([]pool.Group, bool) {
+// clear forgets all, and what is being read at this moment: of a disk that was
+// away, only a part may have been found.
+func (c *directoryCache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.list, c.bytes = nil, 0
+	c.round++
+}
+
+func (c *directoryCache) get(key directoryKey) (groups []pool.Group, ok bool, round int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.list {
 		if d := c.list[i]; d.key == key {
 			c.list = append(append(c.list[:i:i], c.list[i+1:]...), d)
-			return d.groups, true
+			return d.groups, true, c.round
 		}
 	}
-	return nil, false
+	return nil, false, c.round
 }
 
-func (c *directoryCache) put(key directoryKey, groups []pool.Group) {
+func (c *directoryCache) put(key directoryKey, groups []pool.Group, round int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if round != c.round {
+		return
+	}
 	d := cachedDirectory{key, groups, index.DirectoryBytes(groups)}
 	c.list = append(c.list, d)
 	c.bytes += d.bytes

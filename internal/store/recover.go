@@ -24,8 +24,9 @@ const unreadableJump = 1 << 40
 
 // recover brings the writer to where the last one committed: it reads the
 // newest pool, keeps the groups that count, and goes on behind them under a new
-// open_id, which is durable before any group that carries it.
-func (w *writer) recover() error {
+// open_id, which is durable before any group that carries it. read finds the groups
+// at the end of the newest pool: recoverHead, or headGroups.
+func (w *writer) recover(read func(n int) ([]pool.Group, tail, error)) error {
 	used := w.v.ring.Used()
 	// Pools that are passed over may hold generations that nobody knows of; should
 	// their files come back, none must be there twice.
@@ -41,7 +42,7 @@ func (w *writer) recover() error {
 	newest := used[len(used)-1]
 	w.highest += newest.Generation
 	w.head = int(newest.Pool)
-	groups, tail, err := w.v.recoverHead(w.head)
+	groups, tail, err := read(w.head)
 	untouchable := w.v.ring.Fault(w.head) != nil
 	if spots := (*pool.UnreadableError)(nil); errors.As(err, &spots) {
 		w.v.o.Log.Error("the newest pool cannot be read everywhere; the next one will be taken", "error", err)

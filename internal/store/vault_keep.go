@@ -10,6 +10,7 @@ import (
 
 	"nvr/internal/media"
 	"nvr/internal/store/index"
+	"nvr/internal/store/ring"
 	"nvr/internal/store/vault"
 )
 
@@ -86,6 +87,9 @@ func (v *Volume) keep(ctx context.Context) {
 
 // keepOnce does what there is to do for the vault. An error leaves it undone.
 func (v *Volume) keepOnce(ctx context.Context) error {
+	if v.letGo() {
+		return ring.ErrAway
+	}
 	if !v.keeper.loaded.Load() {
 		if err := v.loadVault(true); err != nil {
 			return err
@@ -136,7 +140,13 @@ func (v *Volume) update(change func(*vault.Register)) error {
 	}
 	r := k.register.Clone()
 	change(&r)
+	if v.letGo() {
+		return ring.ErrAway
+	}
 	if v.keeper.dir == nil {
+		if err := v.ring.Present(); err != nil { // not in an empty mount point
+			return err
+		}
 		d, err := v.dir.Sub(vault.DirName, true)
 		if err != nil {
 			return err

@@ -181,6 +181,9 @@ func (c *checker) volume(v *Volume) error {
 }
 
 func (c *checker) open(n int) (disk.File, error) {
+	if c.v.letGo() {
+		return nil, ring.ErrAway
+	}
 	return openUncached(c.v.dir, c.v.ring.FileName(n))
 }
 

@@ -25,7 +25,7 @@ func RepairFooters(ctx context.Context, o Options) (repaired []int, err error) {
 	if err != nil {
 		return nil, cannotWrite(v.dir.Path(), err)
 	}
-	v.unlock = unlock
+	v.unlock, v.recording = unlock, true
 	defer v.Close()
 	if v.ring, err = ring.Open(v.dir, true); err != nil {
 		return nil, err

@@ -23,10 +23,19 @@ func (v *Volume) scrub(ctx context.Context) {
 	}
 	for ctx.Err() == nil {
 		before, found := v.scrubbed.records.Load(), int64(0)
-		report, err := v.Verify(ctx, VerifyOptions{
+		round, stop := context.WithCancel(ctx)
+		report, err := v.Verify(round, VerifyOptions{
 			Rate: v.o.ScrubRate, sealedOnly: true,
-			Progress: func(done, _ int64) { v.scrubbed.bytes.Store(done) },
+			Progress: func(done, _ int64) {
+				v.scrubbed.bytes.Store(done)
+				if v.counters.down.Load() { // it keeps a file open, and takes what it cannot read for damage
+					stop()
+				}
+			},
 			each: func(n int, p *poolReport) {
+				if v.counters.down.Load() {
+					return
+				}
 				for i := range p.damage {
 					found += int64(max(1, p.damage[i].Records))
 				}
@@ -36,9 +45,14 @@ func (v *Volume) scrub(ctx context.Context) {
 				}
 			},
 		})
+		cut := round.Err() != nil
+		stop()
+		pause := scrubPause
 		switch {
 		case ctx.Err() != nil:
 			return
+		case cut:
+			pause = retryOpen
 		case err != nil:
 			v.o.Log.Error("the ring cannot be read to its end", "dir", v.dir.Path(), "error", err)
 		default:
@@ -48,7 +62,7 @@ func (v *Volume) scrub(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(scrubPause):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -90,7 +90,7 @@ type Volume struct {
 	queue    *queue
 	writer   *writer // nil when the volume was opened for reading
 	early    *early  // nil when the writer began with all of its pool
-	unlock   func()
+	unlock   func()  // the writer's, while it runs; nil: the lock is not held
 	scrubbed scrubbed
 	keeper   keeper
 	loose    bool     // pool files without their ring: see OpenLoose
@@ -98,8 +98,14 @@ type Volume struct {
 
 	indexMu sync.Mutex // one Put or Drop at a time; readers take no part
 
-	indexed     atomic.Bool // every pool is in the index
-	earlyMissed atomic.Bool // the writer went on before early was read
+	recording   bool                   // it was opened for that
+	away        atomic.Pointer[string] // why the disk was let go of; nil: it was not
+	replaced    atomic.Bool            // another ring lies where this one was
+	indexed     atomic.Bool            // every pool is in the index
+	indexFailed atomic.Bool            // but for some that could not be read
+	indexAgain  atomic.Bool            // all of them are to be read again
+	indexer     chan struct{}          // there is something to be indexed again
+	earlyMissed atomic.Bool            // the writer went on before early was read
 	began       time.Time
 	counters    counters
 }
@@ -133,7 +139,7 @@ func Open(o Options) (*Volume, error) {
 	if err != nil {
 		return nil, cannotWrite(v.dir.Path(), err)
 	}
-	v.unlock = unlock
+	v.unlock, v.recording = unlock, true
 	if err := v.openForWriting(); err != nil {
 		v.Close()
 		return nil, err
@@ -200,7 +206,7 @@ func newVolume(o Options) *Volume {
 	if o.Epoch.IsZero() {
 		o.Epoch = time.Now()
 	}
-	v := &Volume{o: o, dir: o.Disk, began: time.Now(), keeper: keeper{wake: make(chan struct{}, 1), tries: map[vault.Name]int{}}}
+	v := &Volume{o: o, dir: o.Disk, began: time.Now(), indexer: make(chan struct{}, 1), keeper: keeper{wake: make(chan struct{}, 1), tries: map[vault.Name]int{}}}
 	if v.dir == nil {
 		v.dir = direct.New(o.Dir, o.Log)
 	}
@@ -221,15 +227,7 @@ func (v *Volume) Run(ctx context.Context) error {
 	defer background.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	background.Go(func() {
-		err := errors.Join(v.readEarly(ctx), v.indexAll(ctx))
-		if v.earlyMissed.Load() {
-			err = errors.Join(err, v.indexPool(int(v.early.id.Pool), v.early.id.Generation))
-		}
-		if err != nil && ctx.Err() == nil {
-			v.o.Log.Error("older footage could not be indexed", "error", err)
-		}
-	})
+	background.Go(func() { v.indexOlder(ctx) })
 	background.Go(func() { v.watch(ctx) })
 	background.Go(func() { v.scrub(ctx) })
 	background.Go(func() { v.keep(ctx) })

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"syscall"
 	"time"
 
 	"nvr/internal/disk"
@@ -80,6 +79,7 @@ type writer struct {
 	avoid   map[int]bool // pools that could not be activated, while the disk fails
 	strikes map[int]int  // how often in a row a pool was marked bad, since the start
 
+	out    downtime
 	giveUp time.Time // when ctx has ended: until when commits are tried
 
 	earlyTaken bool // the beginning of the pool that was gone on with is known
@@ -96,7 +96,7 @@ func newWriter(v *Volume) (*writer, error) {
 	if w.block, err = disk.Alloc(pool.BlockSize); err != nil {
 		return nil, err
 	}
-	if err := w.recover(); err != nil {
+	if err := w.recover(v.recoverHead); err != nil {
 		return nil, fmt.Errorf("recover the ring in %s: %w", v.dir.Path(), err)
 	}
 	return w, nil
@@ -174,8 +174,9 @@ func (w *writer) commit(ctx context.Context, batch []queued) error {
 			if w.failed > 0 {
 				w.v.o.Log.Info("recording to disk again", "dir", w.v.dir.Path(), "pool", w.head)
 			}
-			w.failed = 0
+			w.failed, w.out = 0, downtime{}
 			clear(w.avoid)
+			w.v.away.Store(nil)
 			w.v.counters.down.Store(false)
 			w.v.counters.commits.Add(1)
 			w.v.counters.lastCommit.Store(time.Now().UnixNano())
@@ -185,7 +186,7 @@ func (w *writer) commit(ctx context.Context, batch []queued) error {
 		w.pending = w.pending[:0]
 		w.telling, w.building = w.telling[:0], 0
 		w.v.counters.failures.Add(1)
-		w.v.o.Log.Error("writing to disk failed", "dir", w.v.dir.Path(), "pool", w.head, "offset", w.off, "attempt", w.failed, "error", err)
+		w.complain("writing to disk failed", err, "pool", w.head, "offset", w.off, "attempt", w.failed)
 		// A later durable_seq must not prove what failed here: such proofs hold
 		// for one open_id only.
 		w.open++
@@ -211,20 +212,9 @@ func (w *writer) commit(ctx context.Context, batch []queued) error {
 		}
 		w.full = true // begin again in a new pool
 		clear(w.avoid)
-		w.v.counters.down.Store(true)
-		retry := min(minRetry<<min(w.failed-1, 8), maxRetry)
-		select {
-		case <-time.After(retry):
-			continue
-		case <-ctx.Done():
-		}
-		if w.giveUp.IsZero() {
-			w.giveUp = time.Now().Add(lastEffort)
-		}
-		if time.Now().After(w.giveUp) {
+		if !w.sitOut(ctx, err) {
 			return err
 		}
-		time.Sleep(lastEffort / 20)
 	}
 }
 
@@ -239,12 +229,6 @@ func (e *activationError) Error() string {
 	return fmt.Sprintf("activate pool %03d: %v", e.pool, e.err)
 }
 func (e *activationError) Unwrap() error { return e.err }
-
-// isGone tells errors of a disk that is lost as a whole from those of a place
-// on it.
-func isGone(err error) bool {
-	return errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.ENOTCONN)
-}
 
 func (w *writer) tryCommit(batch []queued) error {
 	w.builder.Reset()
@@ -436,7 +420,8 @@ func (w *writer) nextPool() error {
 		return err
 	}
 	if w.takeEarly(); !w.whole() {
-		w.v.earlyMissed.Store(true) // the pool is full before all of it was read: it is indexed once more
+		w.v.earlyMissed.Store(true) // the pool is left before all of it was read: it is indexed once more
+		defer w.v.wakeIndexer()
 	}
 	w.highest++
 	if err := w.v.ring.Activate(n, w.highest, w.open, w.seq+1, w.durable, w.block); err != nil {

@@ -214,8 +214,13 @@ func syncDirectory(path string) error {
 }
 
 // Lock takes a flock(2): it is gone with the process, however that ends.
-func (d *Dir) Lock() (func(), error) {
-	f, err := os.OpenFile(d.file(lockName), os.O_RDWR|os.O_CREATE, 0o640)
+func (d *Dir) Lock() (func(), error) { return d.lock(os.O_RDWR | os.O_CREATE) }
+
+// Relock takes it where its file is there.
+func (d *Dir) Relock() (func(), error) { return d.lock(os.O_RDWR) }
+
+func (d *Dir) lock(flags int) (func(), error) {
+	f, err := os.OpenFile(d.file(lockName), flags, 0o640)
 	if err != nil {
 		return nil, err
 	}

@@ -277,9 +277,18 @@ func testLock(t *testing.T, d disk.Dir) {
 	if _, err := d.Lock(); !errors.As(err, &inUse) || inUse.Path != d.Path() {
 		t.Errorf("second Lock: %v, want in use", err)
 	}
+	if _, err := d.Relock(); !errors.As(err, &inUse) {
+		t.Errorf("Relock: %v, want in use", err)
+	}
 	unlock()
 	unlock, err = d.Lock()
 	must(t, err)
+	unlock()
+	unlock, err = d.Relock()
+	must(t, err)
+	if _, err := d.Lock(); !errors.As(err, &inUse) {
+		t.Errorf("Lock behind Relock: %v, want in use", err)
+	}
 	unlock()
 }
 

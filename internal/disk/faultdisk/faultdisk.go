@@ -4,7 +4,9 @@
 package faultdisk
 
 import (
+	"io/fs"
 	"sync"
+	"sync/atomic"
 
 	"nvr/internal/disk"
 )
@@ -13,7 +15,7 @@ import (
 type Op string
 
 // The operations of open files, and the creation of one. Others of the directory
-// are passed through.
+// are passed through, but see Vanish.
 const (
 	Read     Op = "read"
 	Write    Op = "write"
@@ -30,6 +32,12 @@ type Dir struct {
 	mu   sync.Mutex
 	fail func(op Op, name string, n int) error
 	n    map[Op]int
+
+	vanished bool
+	dead     error    // what files say that were open when a disk vanished
+	mounts   int      // that have vanished
+	open     int      // files and locks
+	made     []string // where no disk was
 }
 
 // New wraps d.
@@ -58,18 +66,17 @@ func (d *Dir) ask(op Op, name string) error {
 	return d.fail(op, name, d.n[op])
 }
 
-// Allocate fails as a write.
-func (d *Dir) Allocate(name string, size int64) error {
-	if err := d.ask(Allocate, name); err != nil {
-		return err
-	}
-	return d.Dir.Allocate(name, size)
-}
-
 // Sub is a directory inside this one; its files are asked for with its name before
 // theirs.
 func (d *Dir) Sub(name string, create bool) (disk.Dir, error) {
-	sub, err := d.Dir.Sub(name, create)
+	below, ok := d.below()
+	switch {
+	case !ok && create:
+		return nil, d.make(name)
+	case !ok:
+		return nil, missing(name)
+	}
+	sub, err := below.Sub(name, create)
 	if err != nil {
 		return nil, err
 	}
@@ -78,30 +85,67 @@ func (d *Dir) Sub(name string, create bool) (disk.Dir, error) {
 
 // Open opens a file that fails with its directory.
 func (d *Dir) Open(name string, write bool) (disk.File, error) {
-	f, err := d.Dir.Open(name, write)
+	below, ok := d.below()
+	if !ok {
+		return nil, missing(name)
+	}
+	f, err := below.Open(name, write)
 	if err != nil {
 		return nil, err
 	}
-	return &file{File: f, dir: d, name: name}, nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open++
+	return &file{File: f, dir: d, name: name, mount: d.mounts}, nil
 }
 
 type file struct {
 	disk.File
-	dir  *Dir
-	name string
+	dir    *Dir
+	name   string
+	mount  int // that it is of
+	closed atomic.Bool
+}
+
+func (f *file) ask(op Op) error {
+	if f.closed.Load() {
+		return fs.ErrClosed
+	}
+	if f.dead() {
+		f.dir.mu.Lock()
+		defer f.dir.mu.Unlock()
+		return f.dir.dead
+	}
+	return f.dir.ask(op, f.name)
+}
+
+// dead reports whether the disk that the file is on has vanished, or the file
+// was closed.
+func (f *file) dead() bool {
+	f.dir.mu.Lock()
+	defer f.dir.mu.Unlock()
+	return f.closed.Load() || f.mount < f.dir.mounts
+}
+
+func (f *file) Close() error {
+	if f.closed.Swap(true) {
+		return fs.ErrClosed
+	}
+	f.dir.count(-1)
+	return f.File.Close()
 }
 
 func (f *file) ReadAt(p []byte, off int64) (int, error) {
-	if err := f.dir.ask(Read, f.name); err != nil {
+	if err := f.ask(Read); err != nil {
 		return 0, err
 	}
 	return f.File.ReadAt(p, off)
 }
 
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
-	if err := f.dir.ask(Write, f.name); err != nil {
+	if err := f.ask(Write); err != nil {
 		n := len(p) / 2 &^ (disk.BlockSize - 1)
-		if n > 0 {
+		if n > 0 && !f.dead() {
 			n, _ = f.File.WriteAt(p[:n], off)
 		}
 		return n, err
@@ -110,7 +154,7 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (f *file) Sync() error {
-	if err := f.dir.ask(Sync, f.name); err != nil {
+	if err := f.ask(Sync); err != nil {
 		return err
 	}
 	return f.File.Sync()

@@ -40,6 +40,7 @@ type Ring struct {
 	files  []disk.File  // opened when first used
 	faults []*PoolFault // why a pool is passed over; nil: it is not
 	names  []string     // of the files, but for mix-ups those of Name
+	away   bool         // see Leave
 }
 
 func newRing(d disk.Dir, spec Spec, write bool) *Ring {
@@ -271,7 +272,9 @@ func (r *Ring) Check(n int) (pool.Super, error) {
 	s, err := r.readAndCheck(n)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if fault := (*PoolFault)(nil); errors.As(err, &fault) {
+	if fault := (*PoolFault)(nil); errors.As(err, &fault) && r.away {
+		return r.supers[n], ErrAway // an empty mount point has no pools
+	} else if fault != nil {
 		if s.Generation > r.supers[n].Generation {
 			r.supers[n] = s
 		}
@@ -280,7 +283,7 @@ func (r *Ring) Check(n int) (pool.Super, error) {
 	if err != nil {
 		return r.supers[n], err
 	}
-	if s.Counter > r.supers[n].Counter {
+	if s.Counter > r.supers[n].Counter && !r.away {
 		r.supers[n] = s
 	}
 	return r.supers[n], nil
@@ -369,6 +372,9 @@ func (r *Ring) File(n int) (disk.File, error) {
 	defer r.mu.Unlock()
 	if n < 0 || n >= len(r.files) {
 		return nil, fmt.Errorf("pool %03d: the ring has %d", n, len(r.files))
+	}
+	if r.away {
+		return passing{r.dir, r.names[n]}, nil
 	}
 	if r.files[n] == nil {
 		f, err := r.dir.Open(r.names[n], r.write && r.faults[n] == nil)
