@@ -150,12 +150,21 @@ func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error
 	return nil
 }
 
-// listen answers other commands, on each volume that is there: with any of them
-// gone the recorder is found all the same.
+// listen answers other commands, on each volume that is there, and for each on a
+// socket that is on no disk: with all of them gone the recorder is found all the same.
 func (r *recorder) listen(ctx context.Context, c *console, beside *sync.WaitGroup) {
 	for i, v := range r.conf.Storage.Volumes() {
 		if v.Retired {
 			continue
+		}
+		if apart, err := control.ListenApart(v.BasePath, r.handle); err != nil {
+			c.log.Warn("nvr status and others may not see this recorder while its disk is away", "error", err)
+		} else {
+			beside.Go(func() {
+				if err := apart.Run(ctx); err != nil {
+					c.log.Error("nvr status and others may no longer see this recorder while its disk is away", "error", err)
+				}
+			})
 		}
 		there := func() bool { return r.archive.There(i) }
 		answer := func() {
@@ -199,9 +208,14 @@ func (r *recorder) handle(ctx context.Context, q control.Request, progress func(
 	return nil, &control.Error{Text: fmt.Sprintf("the recorder does not know %q: it is of another version", q.Do), Exit: exitFailed}
 }
 
+// lookEvery is how often it is looked whether a volume is there: more often than
+// the store lets go of a disk and takes it again, so that no socket stays on a mount
+// that is gone.
+const lookEvery = 250 * time.Millisecond
+
 // await waits until it is so; false: ctx ended before.
 func await(ctx context.Context, so func() bool) bool {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for !so() {
 		select {

@@ -237,7 +237,10 @@ func (s *volumeStatus) print(w io.Writer, recording bool) {
 	if recording && !s.Retired {
 		fmt.Fprintf(w, "queue\t%d records, %s; %d dropped since the start\n", s.QueuedRecords, humanize.IBytes(uint64(s.QueuedBytes)), s.Refused)
 	}
-	if s.Down {
+	switch {
+	case s.Away != "":
+		fmt.Fprintf(w, "disk\tDOWN, and free to be unmounted: %s\n", s.Away)
+	case s.Down:
 		fmt.Fprintf(w, "disk\tDOWN: footage cannot be written\n")
 	}
 	if k := s.Vault; k.Locks > 0 || k.Trouble != "" {

@@ -1,6 +1,6 @@
 // Package control lets a second process of the same user talk to the running
-// recorder. The recorder listens on a Unix socket beside its pool files. Whoever
-// connects sends one line, a Request as JSON, and gets lines back: any number
+// recorder. The recorder listens on a Unix socket beside its pool files, and on one
+// that is on no disk, for when that is away (ListenApart). Whoever connects sends one line, a Request as JSON, and gets lines back: any number
 // that tell of progress, then one with the result or the error, and the end of the
 // stream.
 package control
@@ -66,7 +66,7 @@ type line struct {
 
 // Server answers those who ask.
 type Server struct {
-	dir      *os.File
+	dir      *os.File // nil: the socket is on no disk
 	listener *net.UnixListener
 	handle   Handler
 }
@@ -109,9 +109,8 @@ func (s *Server) listen() error {
 // Run serves until ctx ends, then removes the socket.
 func (s *Server) Run(ctx context.Context) error {
 	var peers sync.WaitGroup
-	defer s.dir.Close()
+	defer s.leave()
 	defer peers.Wait()
-	defer os.Remove(address(s.dir))
 	stop := context.AfterFunc(ctx, func() { s.listener.Close() })
 	defer func() {
 		stop()
@@ -205,7 +204,7 @@ func (s *Server) do(ctx context.Context, r Request, send func(line)) line {
 }
 
 // allowed reports whether the peer is of our user or root; the socket's mode
-// says the same, but not on every file system.
+// says the same, but not on every file system, and one that is on none has no mode.
 func allowed(conn *net.UnixConn) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -219,26 +218,14 @@ func allowed(conn *net.UnixConn) bool {
 	return err == nil && peerErr == nil && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid())
 }
 
-// Ask lets the recorder that uses dir do something and returns its result;
+// Ask lets the recorder that uses dir, which is absolute, do something and returns its result;
 // ErrNotRunning when there is none, an *Error when it refuses or fails. args (may be
 // nil) are encoded as JSON. progress (may be nil) hears how far it is; then there
 // is no limit to how long it may take but ctx, else it must answer at once.
 func Ask(ctx context.Context, dir, do string, args any, progress func(done, total int64)) (json.RawMessage, error) {
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNotRunning
-	}
+	conn, err := dial(ctx, dir)
 	if err != nil {
 		return nil, err
-	}
-	defer d.Close()
-	dialer := net.Dialer{Timeout: answerTimeout}
-	conn, err := dialer.DialContext(ctx, "unix", address(d))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, ErrNotRunning
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ask the recorder: %w", err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()

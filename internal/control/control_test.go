@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -172,5 +173,44 @@ func TestAsk(t *testing.T) {
 	s.listener.Close()
 	if _, err := Ask(t.Context(), dir, "answer", nil, nil); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("dead socket: %v", err)
+	}
+}
+
+// A recorder whose disk is away is found by the socket that is on none, and
+// leaves nothing in the directory.
+func TestAskApart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ring")
+	const want = `{"answer":42}`
+	s, err := ListenApart(dir, answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ListenApart(dir, answers); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a second one: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	if got, err := Ask(t.Context(), dir, "answer", nil, nil); err != nil || string(got) != want {
+		t.Errorf("without the directory: %s, %v", got, err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Ask(t.Context(), dir, "answer", nil, nil); err != nil || string(got) != want {
+		t.Errorf("with an empty directory: %s, %v", got, err)
+	}
+	if _, err := Ask(t.Context(), dir+"2", "answer", nil, nil); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("of another directory: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := Ask(t.Context(), dir, "answer", nil, nil); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("after the end: %v", err)
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
+		t.Errorf("left behind: %v, %v", names, err)
 	}
 }
