@@ -56,6 +56,10 @@ eio: rigs ## one EIO at the n-th block write, n = 1 to 100
 kill: rigs ## kill -9, 200 times
 	bin/rigs/campaign kill $(CRASH)
 
+.PHONY: away
+away: ## a disk vanishes for 60 s under 16 cameras, eight ways; root, 4 GB of memory, about 12 minutes
+	NVR_E2E=long go test -count=1 -timeout 30m -v -run TestDiskGoesAway ./e2e
+
 # What recording asks of a hard disk: rigs/hdd. Root, e2fsprogs, xfsprogs, ffmpeg; about 11 minutes, 4 GB of room
 # under bin. Flags: make hdd HDD='--fs xfs --secs 20'
 .PHONY: hdd hdd-compare

@@ -35,10 +35,12 @@ func (recordCmd) Run(c *console) error {
 	return c.record(conf, nil)
 }
 
-// The recorder's memory: what it needs with no camera and for each one is a soft
-// limit for the collector. Buffers are recycled and little else is allocated, so
-// collecting at a quarter of garbage, not at as much as is alive, costs next to
-// nothing: with 16 cameras of 4 Mbit/s a collection every other minute.
+// The recorder's memory: what it needs with no camera, for each one, and for what
+// may wait for each disk, is a soft limit for the collector. Without the last of them
+// it would collect without a pause while a disk is down. Buffers are recycled and
+// little else is allocated, so collecting at a quarter of garbage, not at as much as
+// is alive, costs next to nothing: with 16 cameras of 4 Mbit/s a collection every
+// other minute.
 const (
 	memoryBase      = 32 << 20
 	memoryPerCamera = 1 << 20
@@ -63,7 +65,8 @@ func (c *console) record(conf *config.Config, watch func(context.Context, *recor
 		debug.SetGCPercent(garbagePercent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryBase + int64(enabled(conf))*memoryPerCamera)
+		waiting := int64(len(conf.Storage.Volumes())) * store.MaxWaitingBytes
+		debug.SetMemoryLimit(memoryBase + int64(enabled(conf))*memoryPerCamera + waiting)
 	}
 	r := &recorder{conf: conf, since: c.now()}
 	o := archiveOptions(conf, r.since, c.log)

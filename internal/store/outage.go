@@ -27,6 +27,11 @@ import (
 // activation (see failedGroups). That holds only while nobody else has written:
 // after somebody else, who may have built on it, the ring is read as at a start.
 
+// maxDoubts is how often a ring is believed to be away that is there, but for pools
+// that could be read before: a disk that is half dead gives what is in memory. If it
+// stays so, they are passed over.
+const maxDoubts = 10
+
 // complainEvery is how often an error is logged again that does not change while
 // the volume is down.
 const complainEvery = time.Minute
@@ -37,6 +42,7 @@ type downtime struct {
 	since    time.Time // when it went down
 	told     string    // the error that was logged last
 	toldAt   time.Time
+	doubts   int  // see maxDoubts
 	stranger bool // somebody else wrote, and what that left was not read yet
 }
 
@@ -130,6 +136,10 @@ func (w *writer) comeBack() (err error) {
 		return err
 	}
 	mine, err := w.alone(fresh)
+	if faults := v.ring.NewFaults(fresh); err == nil && len(faults) > 0 && w.out.doubts < maxDoubts {
+		w.out.doubts++
+		err = fmt.Errorf("%d pools cannot be read that could be read before; the first: %w", len(faults), faults[0])
+	}
 	if err != nil {
 		fresh.Close()
 		return err
@@ -166,7 +176,7 @@ func (w *writer) comeBack() (err error) {
 // writer tried. Another writer begins with a group_seq that is openJump above all
 // that it finds.
 func (w *writer) alone(fresh *ring.Ring) (bool, error) {
-	if w.out.stranger || w.head >= 0 && fresh.Super(w.head).Generation != w.v.ring.Super(w.head).Generation {
+	if w.out.stranger || w.head >= 0 && fresh.Fault(w.head) == nil && fresh.Super(w.head).Generation != w.v.ring.Super(w.head).Generation {
 		return false, nil
 	}
 	for _, s := range fresh.Used() {
@@ -204,7 +214,7 @@ func (w *writer) alone(fresh *ring.Ring) (bool, error) {
 // startOver reads the ring as a start does, but all of the newest pool at once.
 func (w *writer) startOver() error {
 	open, seq, highest := w.open, w.seq, w.highest
-	w.head, w.dirBytes, w.earlyTaken = -1, 0, true
+	w.dirBytes, w.earlyTaken = 0, true
 	err := w.recover(w.v.headGroups)
 	w.open, w.seq, w.highest = max(w.open, open+1), max(w.seq, seq+openJump), max(w.highest, highest)
 	w.durable = w.seq

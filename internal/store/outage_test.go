@@ -341,3 +341,56 @@ func TestArchiveDiskReplaced(t *testing.T) {
 	r.Offer(gop(s, 1, 3, 1000))
 	eventually(t, "what came since", func() bool { return slices.Equal(read(t, r.Archive, s, media.Always, 1000), []int{2, 3}) })
 }
+
+// A disk that is half dead gives what the system has in memory, ring.id and some
+// superblocks among it, and errors for the rest. It is not taken for one that is
+// back, and the pool whose superblocks it does not give is not taken for a free one.
+func TestHalfDeadDisk(t *testing.T) {
+	for _, well := range []bool{true, false} { // in the end, or that pool never again
+		synctest.Test(t, func(t *testing.T) {
+			r, d, _ := remountable(t)
+			s := camera(1)
+			const size = 300_000
+			for n := range 10 {
+				r.Offer(gop(s, 1, n, size))
+			}
+			r.committed(t)
+			bad := func(op faultdisk.Op, name string, _ int) error {
+				if op == faultdisk.Read && name == "pool_000.bin" {
+					return syscall.EIO
+				}
+				return nil
+			}
+			d.Fail(func(op faultdisk.Op, name string, n int) error {
+				if op != faultdisk.Read {
+					return syscall.EIO
+				}
+				return bad(op, name, n)
+			})
+			r.Offer(gop(s, 1, 10, size))
+			time.Sleep(40 * time.Second)
+			if !r.Status().Down || len(r.index.Load()) == 0 {
+				t.Errorf("down %v, %d pools in the index", r.Status().Down, len(r.index.Load()))
+			}
+			d.Fail(bad)
+			if well {
+				d.Fail(nil)
+			}
+			r.committed(t)
+			if faults := r.Faults(); well != (len(faults) == 0) {
+				t.Errorf("passed over: %v", faults)
+			}
+			d.Fail(nil)
+			wantRange(t, numbers(t, r.Volume, s, media.Always, size), 0, 11)
+			if err := r.stop(); err != nil {
+				t.Fatal(err)
+			}
+			ro, err := OpenReadOnly(r.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ro.Close()
+			wantRange(t, numbers(t, ro, s, media.Always, size), 0, 11)
+		})
+	}
+}

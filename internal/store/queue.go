@@ -17,6 +17,10 @@ const (
 	// cameras of 4 Mbit/s. Few cameras meet QueueRecords long before.
 	maxQueuedBytes = 256 << 20
 
+	// MaxWaitingBytes bounds what a volume keeps in memory while its disk takes
+	// nothing: the batch that is being committed, and what waits behind it.
+	MaxWaitingBytes = batchBytes + maxQueuedBytes
+
 	// maxQueuedGaps bounds the gap records among what waits; they are small
 	// and rare and have their own measure, so that overload cannot hide itself.
 	maxQueuedGaps = 4096

@@ -77,9 +77,20 @@ func (r *Ring) Reopen() (*Ring, error) {
 	return fresh, nil
 }
 
+// NewFaults lists the pools that are passed over in fresh, from Reopen, and were not
+// before. A disk that is half dead gives what is in memory, and errors for the rest.
+func (r *Ring) NewFaults(fresh *Ring) (list []*PoolFault) {
+	for _, f := range fresh.Faults() {
+		if r.Fault(f.Pool) == nil {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
 // Return takes over what Reopen found, files and all: r is there again. fresh is
-// not to be used after it. Where nobody else wrote meanwhile (mine), what r knows
-// of a pool counts if it is newer: fresh may have it from the catalogue. It lists
+// not to be used after it. Where nobody else wrote meanwhile (mine), and where a
+// pool cannot be read any more, what r knows of it counts if it is newer. It lists
 // the pools that hold another generation than r thought.
 func (r *Ring) Return(fresh *Ring, mine bool) (changed []int) {
 	r.mu.Lock()
@@ -87,9 +98,11 @@ func (r *Ring) Return(fresh *Ring, mine bool) (changed []int) {
 	fresh.mu.Lock()
 	defer fresh.mu.Unlock()
 	for n, known := range r.supers {
-		if found := &fresh.supers[n]; mine && known.Counter >= found.Counter {
+		found := &fresh.supers[n]
+		switch {
+		case (mine || fresh.faults[n] != nil) && known.Counter >= found.Counter:
 			*found = known
-		} else if known.Generation != found.Generation {
+		case known.Generation != found.Generation:
 			changed = append(changed, n)
 		}
 	}

@@ -95,13 +95,14 @@ func ParseRule(s string) (*Rule, error) {
 }
 
 type Rules struct {
-	mu  sync.Mutex
-	rs  []*Rule
-	rng *rand.Rand
+	mu      sync.Mutex
+	rs      []*Rule
+	rng     *rand.Rand
+	cleared chan struct{} // closed by the next clear
 }
 
 func NewRules(seed int64, texts []string) *Rules {
-	x := &Rules{rng: rand.New(rand.NewSource(seed))}
+	x := &Rules{rng: rand.New(rand.NewSource(seed)), cleared: make(chan struct{})}
 	for _, t := range texts {
 		r, err := ParseRule(t)
 		if err != nil {
@@ -147,9 +148,13 @@ func (x *Rules) Check(op, p string, off, n int64) Verdict {
 			v = Verdict{r.Errno, r.Drop, r.Short}
 		}
 	}
+	cleared := x.cleared
 	x.mu.Unlock()
 	if sleep > 0 {
-		time.Sleep(sleep)
+		select {
+		case <-time.After(sleep):
+		case <-cleared: // what hung comes back
+		}
 	}
 	return v
 }
@@ -176,6 +181,8 @@ func (x *Rules) Serve(sock string) {
 					switch t {
 					case "clear":
 						x.rs = nil
+						close(x.cleared)
+						x.cleared = make(chan struct{})
 						fmt.Fprintln(c, "ok")
 					case "list":
 						for _, r := range x.rs {
