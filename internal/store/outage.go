@@ -144,6 +144,9 @@ func (w *writer) comeBack() (err error) {
 		fresh.Close()
 		return err
 	}
+	for _, s := range fresh.Used() {
+		w.open = max(w.open, s.OpenID+1)
+	}
 	for _, n := range v.ring.Return(fresh, mine) {
 		v.drop(n)
 	}
@@ -162,9 +165,6 @@ func (w *writer) comeBack() (err error) {
 		v.indexAgain.Store(true)
 		v.wakeIndexer()
 	}
-	for _, s := range v.ring.Used() {
-		w.open = max(w.open, s.OpenID+1)
-	}
 	v.keeper.loaded.Store(false) // somebody may have changed the locks
 	v.wakeKeeper()
 	v.o.Log.Info("the disk is back", "dir", v.dir.Path(), "after", time.Since(w.out.since).Round(time.Second))
@@ -176,20 +176,27 @@ func (w *writer) comeBack() (err error) {
 // writer tried. Another writer begins with a group_seq that is openJump above all
 // that it finds.
 func (w *writer) alone(fresh *ring.Ring) (bool, error) {
-	if w.out.stranger || w.head >= 0 && fresh.Fault(w.head) == nil && fresh.Super(w.head).Generation != w.v.ring.Super(w.head).Generation {
+	if w.out.stranger {
 		return false, nil
+	}
+	if w.head >= 0 && fresh.Fault(w.head) == nil {
+		known, found := w.v.ring.Super(w.head), fresh.Super(w.head)
+		if found.Generation < known.Generation || found.Counter > known.Counter+1 { // an older copy; more than one update
+			return false, nil
+		}
 	}
 	for _, s := range fresh.Used() {
 		n, from := int(s.Pool), int64(pool.FirstGroup)
+		known := w.v.ring.Super(n).Generation
 		switch {
 		case s.Generation > w.highest:
 			return false, nil
-		case n == w.head:
+		case n == w.head && s.Generation == known:
 			if known := w.pool.Pool().Directory; len(known) > 0 {
 				last := &known[len(known)-1]
 				from = last.Offset + int64(last.TotalLen)
 			}
-		case s.Generation <= w.v.ring.Super(n).Generation:
+		case s.Generation <= known:
 			continue
 		}
 		f, err := fresh.File(n)

@@ -89,9 +89,10 @@ func (r *Ring) NewFaults(fresh *Ring) (list []*PoolFault) {
 }
 
 // Return takes over what Reopen found, files and all: r is there again. fresh is
-// not to be used after it. Where nobody else wrote meanwhile (mine), and where a
-// pool cannot be read any more, what r knows of it counts if it is newer. It lists
-// the pools that hold another generation than r thought.
+// not to be used after it. Where nobody else wrote meanwhile (mine), a superblock
+// that is newer than r knows is of an update that failed, and does not count; the
+// next update takes its place. Nor does fresh where a pool cannot be read any more.
+// Return lists the pools that hold another generation than r thought.
 func (r *Ring) Return(fresh *Ring, mine bool) (changed []int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,7 +101,7 @@ func (r *Ring) Return(fresh *Ring, mine bool) (changed []int) {
 	for n, known := range r.supers {
 		found := &fresh.supers[n]
 		switch {
-		case (mine || fresh.faults[n] != nil) && known.Counter >= found.Counter:
+		case known.Counter > 0 && (mine || fresh.faults[n] != nil):
 			*found = known
 		case known.Generation != found.Generation:
 			changed = append(changed, n)
