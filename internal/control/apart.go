@@ -14,7 +14,7 @@ import (
 
 // diskPatience is how long the socket beside the pool files is waited for, on a disk
 // that may hang.
-const diskPatience = time.Second
+const diskPatience = 250 * time.Millisecond
 
 // apart is the address of the socket that is on no disk: a name in the abstract
 // namespace (unix(7)), which is gone with its process. dir is absolute.

@@ -5,14 +5,17 @@ import (
 	"time"
 )
 
-// stallAfter is after how long a commit that does not come back is told of, well
-// before the 5 s within which somebody should know: a disk that hangs gives no
-// error.
-const stallAfter = 4 * time.Second
+// stallAfter is after how long a commit that does not come back is told of: a disk
+// that hangs gives no error. Somebody should know within 5 s: a beat until the next
+// commit, this, watchEvery, and what it takes to ask.
+const (
+	stallAfter = 3500 * time.Millisecond
+	watchEvery = 250 * time.Millisecond
+)
 
 // watch tells of a disk that stalls, and when it goes on.
 func (v *Volume) watch(ctx context.Context) {
-	tick := time.NewTicker(stallAfter / 8)
+	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
 		select {
