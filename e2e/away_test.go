@@ -3,7 +3,6 @@ package e2e
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -475,7 +474,7 @@ func goAway(t *testing.T, name string, disk sick, second bool) string {
 		other = strconv.FormatUint(elsewhere, 10)
 	}
 	row := fmt.Sprintf("| %s | %d | %.1f, %.1f | %.1f | %d (%d) | %.2f / %.2f | %d, %d | %d | %.2f | %s |", name, lost, logged.Seconds(), alarm.Seconds(), back.Seconds(),
-		most>>20, limit>>20, usual.Seconds()/before.Seconds(), sickCPU.Seconds()/cmp.Or(awayFor.Seconds(), 1), sent, pictures, gaps, off, other)
+		most>>20, limit>>20, usual.Seconds()/before.Seconds(), sickCPU.Seconds()/awayFor.Seconds(), sent, pictures, gaps, off, other)
 	t.Log(row)
 	return row
 }

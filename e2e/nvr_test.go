@@ -72,7 +72,7 @@ func missing(t *testing.T, what string) {
 	if os.Getenv("CI") != "" {
 		t.Fatal(what + ": .ci/run installs what the tests need")
 	}
-	t.Skip(what + ": apt-get install ffmpeg strace python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav")
+	t.Skip(what + ": apt-get install mount e2fsprogs xfsprogs fuse3 ffmpeg strace python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav")
 }
 
 // site is a directory with a configuration and a ring.
