@@ -21,12 +21,10 @@ import (
 // Disks that fail, vanish, come back half dead, and vanish again while they come
 // back, at random operations; mounts that have kept any part of what was not synced.
 // Every record that was offered is there once, live and after a start; one that was
-// acknowledged is there after a power cut at any of these moments.
+// acknowledged is there after a power cut at any of these moments. NVR_OUTAGE_SEEDS
+// says how many there are.
 func TestOutageSimulation(t *testing.T) {
-	seeds := 60
-	if testing.Short() {
-		seeds = 10
-	}
+	seeds := defaultCrashStates / 15
 	if n, err := strconv.Atoi(os.Getenv("NVR_OUTAGE_SEEDS")); err == nil {
 		seeds = n
 	}

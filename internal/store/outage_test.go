@@ -38,8 +38,11 @@ func count(t *testing.T, v *Volume, s *media.Stream) (n int) {
 // before and never acknowledged, of which the mount may have kept all, nothing or a
 // part, is there once.
 func TestDiskRemounted(t *testing.T) {
-	for _, failure := range []error{syscall.EIO, syscall.EROFS, syscall.ENODEV, syscall.ENOTCONN} {
+	for i, failure := range []error{syscall.EIO, syscall.EROFS, syscall.ENODEV, syscall.ENOTCONN} {
 		for model := range memdisk.Models {
+			if i > 0 && int(model)%3 != i-1 { // all of them with EIO
+				continue
+			}
 			t.Run(fmt.Sprintf("%s %s", failure, model), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					rng := rand.New(rand.NewPCG(uint64(model), 7))

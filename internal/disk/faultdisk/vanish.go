@@ -58,6 +58,12 @@ func (d *Dir) below() (below disk.Dir, ok bool) {
 	return d.Dir, !d.vanished
 }
 
+// Path is for messages.
+func (d *Dir) Path() string {
+	below, _ := d.below()
+	return below.Path()
+}
+
 func (d *Dir) make(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
