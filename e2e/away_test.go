@@ -400,7 +400,9 @@ func goAway(t *testing.T, name string, disk sick, second bool) string {
 	for _, ring := range rings {
 		for _, p := range readRing(t, ring) {
 			for _, g := range p.groups {
-				mark.Find(g, c.Add)
+				if whole(g) {
+					mark.Find(g, c.Add)
+				}
 			}
 		}
 	}
@@ -450,6 +452,9 @@ func goAway(t *testing.T, name string, disk sick, second bool) string {
 			}
 			off = max(off, math.Abs(g.From.Sub(at(m.From)).Seconds()), math.Abs(g.To.Sub(at(m.To)).Seconds()))
 		}
+	}
+	if said, code := s.run(t, "verify"); code != 0 {
+		t.Errorf("nvr verify: exit %d\n%s", code, said)
 	}
 	limit := awayCap(recordBytes)
 	for _, want := range []struct {

@@ -63,6 +63,27 @@ func readPool(b []byte) (p poolFile) {
 	return p
 }
 
+// whole reports whether a group's payloads are what its directory says. One that was
+// cut off, or failed in the middle, is not, and does not count.
+func whole(g []byte) bool {
+	le := binary.LittleEndian
+	castagnoli := crc32.MakeTable(crc32.Castagnoli)
+	seed := crc32.Update(0, castagnoli, g[16:40]) // ring UUID, generation
+	seed = crc32.Update(seed, castagnoli, g[48:56])
+	dir := g[128 : 128+le.Uint32(g[64:])]
+	if crc32.Checksum(dir, castagnoli) != le.Uint32(g[96:]) {
+		return false
+	}
+	for len(dir) > 0 {
+		at, length := le.Uint32(dir[56:]), le.Uint32(dir[60:])
+		if crc32.Update(seed, castagnoli, g[at:at+length]) != le.Uint32(dir[64:]) {
+			return false
+		}
+		dir = dir[le.Uint32(dir[4:]):]
+	}
+	return true
+}
+
 // marksIn judges the signatures of all pictures in a ring.
 func marksIn(t *testing.T, dir string) []mark.Report {
 	t.Helper()
