@@ -46,6 +46,14 @@ type downtime struct {
 	stranger bool // somebody else wrote, and what that left was not read yet
 }
 
+// lasted is for how long the disk has been down; 0 when it was not.
+func (d *downtime) lasted() time.Duration {
+	if d.since.IsZero() {
+		return 0
+	}
+	return time.Since(d.since).Round(time.Second)
+}
+
 // sitOut lets go of the disk and waits until the ring is there again. It is false
 // when ctx has ended, lastEffort ago.
 func (w *writer) sitOut(ctx context.Context, cause error) bool {
@@ -90,7 +98,7 @@ func (w *writer) complain(message string, err error, more ...any) {
 		w.out.told, w.out.toldAt = kind, time.Now()
 	}
 	if !w.out.since.IsZero() {
-		more = append(more, "down_for", time.Since(w.out.since).Round(time.Second))
+		more = append(more, "down_for", w.out.lasted())
 	}
 	log(message, append([]any{"dir", w.v.dir.Path(), "error", err}, more...)...)
 }
@@ -112,14 +120,13 @@ func (w *writer) leave(cause error) {
 // comeBack takes the ring again, if it is there and nobody else has it.
 func (w *writer) comeBack() (err error) {
 	v := w.v
+	err = v.ring.Present()
 	var other *ring.OtherRingError
-	switch err := v.ring.Present(); {
-	case errors.Is(err, ring.ErrAbsent):
+	v.replaced.Store(errors.As(err, &other))
+	if errors.Is(err, ring.ErrAbsent) {
 		return &MissingError{v.dir.Path(), v.ring.UUID}
-	case errors.As(err, &other):
-		v.replaced.Store(true)
-		return err
-	case err != nil:
+	}
+	if err != nil {
 		return err
 	}
 	unlock, err := v.dir.Relock()
@@ -151,7 +158,12 @@ func (w *writer) comeBack() (err error) {
 		v.drop(n)
 	}
 	v.cache.clear()
-	v.told.Clear()
+	v.told.Range(func(n, _ any) bool {
+		if v.ring.Fault(n.(int)) == nil {
+			v.told.Delete(n)
+		}
+		return true
+	})
 	v.tellFaults()
 	if !mine {
 		w.out.stranger = true
@@ -167,7 +179,7 @@ func (w *writer) comeBack() (err error) {
 	}
 	v.keeper.loaded.Store(false) // somebody may have changed the locks
 	v.wakeKeeper()
-	v.o.Log.Info("the disk is back", "dir", v.dir.Path(), "after", time.Since(w.out.since).Round(time.Second))
+	v.o.Log.Debug("the disk is there; it is tried", "dir", v.dir.Path())
 	return nil
 }
 

@@ -172,7 +172,7 @@ func (w *writer) commit(ctx context.Context, batch []queued) error {
 		err := w.tryCommit(batch)
 		if err == nil {
 			if w.failed > 0 {
-				w.v.o.Log.Info("recording to disk again", "dir", w.v.dir.Path(), "pool", w.head)
+				w.v.o.Log.Info("recording to disk again", "dir", w.v.dir.Path(), "pool", w.head, "down_for", w.out.lasted())
 			}
 			w.failed, w.out = 0, downtime{}
 			clear(w.avoid)

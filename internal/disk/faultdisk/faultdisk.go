@@ -33,6 +33,7 @@ type Dir struct {
 	fail func(op Op, name string, n int) error
 	n    map[Op]int
 
+	mountMu  sync.Mutex // of what follows, and of Dir: a rule may hold mu for long
 	vanished bool
 	dead     error    // what files say that were open when a disk vanished
 	mounts   int      // that have vanished
@@ -93,8 +94,8 @@ func (d *Dir) Open(name string, write bool) (disk.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mountMu.Lock()
+	defer d.mountMu.Unlock()
 	d.open++
 	return &file{File: f, dir: d, name: name, mount: d.mounts}, nil
 }
@@ -112,8 +113,8 @@ func (f *file) ask(op Op) error {
 		return fs.ErrClosed
 	}
 	if f.dead() {
-		f.dir.mu.Lock()
-		defer f.dir.mu.Unlock()
+		f.dir.mountMu.Lock()
+		defer f.dir.mountMu.Unlock()
 		return f.dir.dead
 	}
 	return f.dir.ask(op, f.name)
@@ -122,8 +123,8 @@ func (f *file) ask(op Op) error {
 // dead reports whether the disk that the file is on has vanished, or the file
 // was closed.
 func (f *file) dead() bool {
-	f.dir.mu.Lock()
-	defer f.dir.mu.Unlock()
+	f.dir.mountMu.Lock()
+	defer f.dir.mountMu.Unlock()
 	return f.closed.Load() || f.mount < f.dir.mounts
 }
 

@@ -13,31 +13,31 @@ import (
 // that shut down does: what is open fails with err for ever, also after Mount.
 // By its name the directory is what a mount point is without its mount: empty.
 func (d *Dir) Vanish(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mountMu.Lock()
+	defer d.mountMu.Unlock()
 	d.vanished, d.dead = true, err
 	d.mounts++
 }
 
 // Mount puts a disk where the last one vanished: the same one, or what is left of it.
 func (d *Dir) Mount(below disk.Dir) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mountMu.Lock()
+	defer d.mountMu.Unlock()
 	d.Dir, d.vanished = below, false
 }
 
 // Busy is how many files and locks are open, those that are dead included: what
 // keeps a mount from being unmounted.
 func (d *Dir) Busy() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mountMu.Lock()
+	defer d.mountMu.Unlock()
 	return d.open
 }
 
 // Made lists what was made, or tried to be, in the empty directory.
 func (d *Dir) Made() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mountMu.Lock()
+	defer d.mountMu.Unlock()
 	return slices.Clone(d.made)
 }
 
@@ -53,8 +53,8 @@ func (d *Dir) below() (below disk.Dir, ok bool) {
 		}
 		return d.Dir, true
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mountMu.Lock()
+	defer d.mountMu.Unlock()
 	return d.Dir, !d.vanished
 }
 
@@ -65,8 +65,8 @@ func (d *Dir) Path() string {
 }
 
 func (d *Dir) make(name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mountMu.Lock()
+	defer d.mountMu.Unlock()
 	d.made = append(d.made, name)
 	return fmt.Errorf("%s was made where no disk is mounted", name)
 }
@@ -158,7 +158,7 @@ func (d *Dir) held(unlock func(), err error) (func(), error) {
 }
 
 func (d *Dir) count(n int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.mountMu.Lock()
+	defer d.mountMu.Unlock()
 	d.open += n
 }
