@@ -666,3 +666,40 @@ func TestLooseKeptFiles(t *testing.T) {
 		t.Errorf("faults: %v", ro.Faults())
 	}
 }
+
+// While the disk is away nothing can be locked, and nothing is made where it was
+// mounted; what was locked before is still kept when it is back.
+func TestLockInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &vaultRig{rig: newRig(t, 3, 8), streams: streams(1), size: 300_000}
+		d := faultdisk.New(r.disk)
+		r.o.Disk, r.o.VaultBytes = d, testVault
+		r.must(r.open())
+		defer r.close()
+		r.began = time.Now().UnixNano()
+		r.seconds(10)
+		early := r.lock(2, 5)
+		d.Vanish(syscall.EIO)
+		r.seconds(5)
+		if _, err := r.v.AddLock(t.Context(), LockRequest{Camera: "cam1", Span: r.span(5, 8), Reason: "test"}); err == nil {
+			t.Error("a lock was placed on a disk that is away")
+		}
+		r.sleep(time.Minute)
+		if made := d.Made(); len(made) > 0 {
+			t.Errorf("made in the empty mount point: %v", made)
+		}
+		if d.Busy() != 0 {
+			t.Errorf("%d files are open", d.Busy())
+		}
+		d.Mount(r.disk)
+		r.seconds(10)
+		late := r.lock(5, 8)
+		r.wrap(2)
+		r.readable(r.streams[0], 2, 8)
+		for _, id := range []string{early, late} {
+			if s := r.status(id); s.State != LockKept || len(s.Lost) > 0 {
+				t.Errorf("%+v", s)
+			}
+		}
+	})
+}
