@@ -22,8 +22,12 @@ const law = `
 	media
 
 	# What is inside the bytes: a room per codec.
+	codec/bits
 	codec/nal
-	codec/aac
+	codec/aac  < codec/bits
+	codec/av1  < codec/bits
+	codec/jpeg
+	codec/opus
 	codec/h264 < codec/nal
 	codec/h265 < codec/nal
 
@@ -45,8 +49,8 @@ const law = `
 	# A camera's life. It never names the store: it declares a Recorder.
 	ingest/rtsp
 	ingest/timeline
-	ingest/rtp < codec/nal, codec/aac, codec/h264, codec/h265
-	ingest     < codec/nal, codec/aac, codec/h264, codec/h265, ingest/rtsp, ingest/rtp, ingest/timeline
+	ingest/rtp < codec/bits, codec/nal, codec/aac, codec/av1, codec/h264, codec/h265, codec/jpeg, codec/opus
+	ingest     < codec/bits, codec/nal, codec/aac, codec/av1, codec/h264, codec/h265, codec/jpeg, codec/opus, ingest/rtsp, ingest/rtp, ingest/timeline
 
 	# Clothes for the wire, and a reader's session. It never names the store
 	# either: it declares an Archive.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"nvr/internal/ingest/rtp"
-	"nvr/internal/ingest/timeline"
 	"nvr/internal/media"
 )
 
@@ -38,8 +37,7 @@ type builder struct {
 	leads  bool // its records end gaps: the video, or the audio where there is none
 
 	params *media.Track
-	order  decodeOrder // nil: decode time is presentation time
-	spare  decodeOrder // of a stream that has shown no picture out of order yet
+	order  order // of decoding, where it is not that of showing
 	buf    *media.Buffer
 	unit   int         // where the access unit in work begins in buf.Data
 	start  media.Ticks // position of the record's first sample
@@ -56,6 +54,7 @@ type builder struct {
 	headed  bool
 	pts     media.Ticks
 	waiting bool // for a sync sample
+	entered bool // since the run's first one nothing came but what needs what was before it
 	ignore  bool // the unit in work
 }
 
@@ -73,25 +72,15 @@ func (b *builder) capacity() int {
 func (b *builder) newRun() {
 	b.waiting = b.kind == media.Video
 	b.begun, b.fixed, b.ended, b.synced = false, false, 0, 0
+	b.entered = false
+	b.order.begin()
 	if b.params != nil {
 		b.reorder()
 	}
 }
 
 // reorder finds out how the track's pictures are ordered.
-func (b *builder) reorder() {
-	seen := b.order != nil // a stream that did it will do it again
-	o, r := orderOf(b.params)
-	b.order, b.spare = o, nil
-	if r == timeline.MaybeOutOfOrder {
-		if seen {
-			r = timeline.OutOfOrder
-		} else {
-			b.order, b.spare = nil, o
-		}
-	}
-	b.rec.line.SetReorder(b.index, r)
-}
+func (b *builder) reorder() { b.rec.line.SetReorder(b.index, b.order.learn(b.params)) }
 
 // Append adds bytes to the unit in work.
 func (b *builder) Append(p []byte) bool {
@@ -141,10 +130,6 @@ func (b *builder) Head(h rtp.Head) {
 	usual := r.line.Usual(b.index)
 	p := r.line.Place(b.index, h.Time, h.Duration, r.instant(h.Arrival))
 	b.pts = p.Time
-	if b.spare != nil && b.begun && p.Time < b.last {
-		b.order, b.spare = b.spare, nil
-		b.order.Wait()
-	}
 	if b.leads {
 		r.heard = h.Arrival
 		if r.first.IsZero() {
@@ -157,11 +142,17 @@ func (b *builder) Head(h rtp.Head) {
 	if cause := r.line.Due(); cause != 0 && b.leads && h.Sync && b.begun {
 		r.rotate(cause, h.Arrival)
 	}
-	b.ignore = b.waiting && !h.Sync
-	if b.ignore {
+	switch {
+	case b.waiting && h.Sync:
+		b.waiting, b.entered = false, true
+	case !h.Leading:
+		b.entered = false
+	}
+	// Of an open GOP that a run begins with, the pictures that are shown before
+	// its first are not to be decoded.
+	if b.ignore = b.waiting || b.entered && h.Leading; b.ignore {
 		return
 	}
-	b.waiting = false
 	if h.Sync && b.kind == media.Video && (!b.begun || b.pts-b.synced >= media.FromDuration(syncCutAfter, b.rate)) {
 		b.cutBefore()
 		b.synced = b.pts
@@ -172,6 +163,7 @@ func (b *builder) Head(h rtp.Head) {
 // stretched over it.
 func (b *builder) hole(h *rtp.Head, pos media.Ticks) {
 	b.cut(cutForced, 0)
+	b.order.begin()
 	if !b.leads || !b.begun || (pos-b.last).Duration(b.rate) < minGap {
 		return
 	}
@@ -202,10 +194,7 @@ func (b *builder) Commit() {
 		return
 	}
 	b.headed = false
-	dts := b.pts
-	if b.order != nil {
-		dts = b.order.DTS(b.buf.Data[b.unit:], b.pts)
-	}
+	dts := b.order.decode(b.pts, b.rec.line.Usual(b.index), b.rate)
 	if b.begun {
 		dts = max(dts, b.last+1)
 	}
@@ -247,7 +236,7 @@ func composition(t media.Ticks) int32 { return int32(max(math.MinInt32, min(t, m
 // cutBefore ends the record before the unit in work, whose decode time is known
 // if pictures are sent in order: then it is where the last sample ends.
 func (b *builder) cutBefore() {
-	if b.headed && b.order == nil && b.begun && b.pts > b.last {
+	if b.headed && b.order.depth == 0 && b.begun && b.pts > b.last {
 		b.cut(cutExact, b.pts)
 	} else {
 		b.cut(cutForced, 0)

@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"nvr/internal/codec/aac"
+	"nvr/internal/codec/av1"
+	"nvr/internal/codec/bits"
 	"nvr/internal/codec/h264"
 	"nvr/internal/codec/h265"
+	"nvr/internal/codec/jpeg"
 	"nvr/internal/codec/nal"
+	"nvr/internal/codec/opus"
 	"nvr/internal/ingest/rtp"
 	"nvr/internal/ingest/rtsp"
-	"nvr/internal/ingest/timeline"
 	"nvr/internal/media"
 )
 
@@ -68,30 +72,54 @@ func choose(f *rtsp.Format) (choice, error) {
 	switch f.Encoding {
 	case "H264":
 		sets := nal.Sets(f.Params["sprop-parameter-sets"])
-		return choice{kind: media.Video, clockRate: h264.ClockRate, name: "h264",
-			depacketizer: func(s rtp.Sink) rtp.Depacketizer { return rtp.NewH264(s, sets) }}, nil
+		depth := 0
+		if f.Params["packetization-mode"] == "2" {
+			depth = number(f.Params["sprop-interleaving-depth"])
+		}
+		return videoChoice("h264", h264.ClockRate, func(s rtp.Sink) rtp.Depacketizer { return rtp.NewH264(s, sets, depth) })
 	case "H265":
 		sets := nal.Sets(f.Params["sprop-vps"])
 		sets = append(sets, nal.Sets(f.Params["sprop-sps"])...)
 		sets = append(sets, nal.Sets(f.Params["sprop-pps"])...)
-		donl := number(f.Params["sprop-max-don-diff"]) > 0
-		return choice{kind: media.Video, clockRate: h265.ClockRate, name: "h265",
-			depacketizer: func(s rtp.Sink) rtp.Depacketizer { return rtp.NewH265(s, sets, donl) }}, nil
+		donl, depth := number(f.Params["sprop-max-don-diff"]) > 0, number(f.Params["sprop-depack-buf-nalus"])
+		return videoChoice("h265", h265.ClockRate, func(s rtp.Sink) rtp.Depacketizer { return rtp.NewH265(s, sets, donl, depth) })
+	case "AV1":
+		return videoChoice("av1", av1.ClockRate, func(s rtp.Sink) rtp.Depacketizer { return rtp.NewAV1(s) })
+	case "JPEG":
+		width, height := dimensions(f)
+		return videoChoice("mjpeg", jpeg.ClockRate, func(s rtp.Sink) rtp.Depacketizer { return rtp.NewMJPEG(s, width, height) })
 	case "MPEG4-GENERIC":
 		return chooseAAC(f)
-	case "PCMA", "PCMU":
-		t := &media.Track{Kind: media.Audio, Codec: media.PCMA, ClockRate: f.ClockRate, Channels: uint8(min(max(f.Channels, 1), 8))}
-		if f.Encoding == "PCMU" {
-			t.Codec = media.PCMU
-		}
-		if t.ClockRate == 0 {
-			t.ClockRate = 8000
-		}
-		t.SampleRate = t.ClockRate
-		return choice{kind: media.Audio, clockRate: t.ClockRate, name: t.String(),
-			depacketizer: func(s rtp.Sink) rtp.Depacketizer { return rtp.NewG711(s, t) }}, nil
+	case "MP4A-LATM":
+		return chooseLATM(f)
+	case "OPUS", "X-GST-OPUS-DRAFT-SPITTKA-00": // the second is GStreamer's of before RFC 7587
+		return audioChoice(opus.Track(), func(s rtp.Sink) rtp.Depacketizer { return rtp.NewOpus(s) })
+	case "PCMA":
+		return choosePCM(f, media.PCMA, 1)
+	case "PCMU":
+		return choosePCM(f, media.PCMU, 1)
+	case "L16":
+		return choosePCM(f, media.L16, 2)
 	}
 	return choice{}, fmt.Errorf("%q", f.Encoding)
+}
+
+func videoChoice(name string, clockRate uint32, d func(rtp.Sink) rtp.Depacketizer) (choice, error) {
+	return choice{kind: media.Video, clockRate: clockRate, name: name, depacketizer: d}, nil
+}
+
+func audioChoice(t *media.Track, d func(rtp.Sink) rtp.Depacketizer) (choice, error) {
+	return choice{kind: media.Audio, clockRate: t.ClockRate, name: t.String(), depacketizer: d}, nil
+}
+
+// choosePCM takes sound that is stored as it comes, width bytes a sample.
+func choosePCM(f *rtsp.Format, codec media.Codec, width int) (choice, error) {
+	t := &media.Track{Kind: media.Audio, Codec: codec, ClockRate: f.ClockRate, Channels: uint8(min(max(f.Channels, 1), 8))}
+	if t.ClockRate == 0 {
+		t.ClockRate = 8000
+	}
+	t.SampleRate = t.ClockRate
+	return audioChoice(t, func(s rtp.Sink) rtp.Depacketizer { return rtp.NewPCM(s, t, width) })
 }
 
 func chooseAAC(f *rtsp.Format) (choice, error) {
@@ -115,45 +143,52 @@ func chooseAAC(f *rtsp.Format) (choice, error) {
 	if n := number(f.Params["sizelength"]); n > 0 {
 		sizes = rtp.AACSizes{Size: n, Index: number(f.Params["indexlength"]), IndexDelta: number(f.Params["indexdeltalength"])}
 	}
-	return choice{kind: media.Audio, clockRate: t.ClockRate, name: t.String(),
-		depacketizer: func(s rtp.Sink) rtp.Depacketizer { return rtp.NewAAC(s, t, sizes) }}, nil
+	return audioChoice(t, func(s rtp.Sink) rtp.Depacketizer { return rtp.NewAAC(s, t, sizes) })
+}
+
+// chooseLATM: the configuration is in the SDP (cpresent=0) or in the stream
+// (cpresent=1, and where nothing is said; RFC 6416 §7.3).
+func chooseLATM(f *rtsp.Format) (choice, error) {
+	if f.ClockRate == 0 {
+		return choice{}, fmt.Errorf("%q without clock rate", f.Encoding)
+	}
+	name := fmt.Sprintf("aac %d Hz", f.ClockRate)
+	if f.Params["cpresent"] != "0" {
+		return choice{kind: media.Audio, clockRate: f.ClockRate, name: name,
+			depacketizer: func(s rtp.Sink) rtp.Depacketizer { return rtp.NewLATM(s, f.ClockRate) }}, nil
+	}
+	config, err := hex.DecodeString(f.Params["config"])
+	if err != nil || len(config) == 0 {
+		return choice{}, fmt.Errorf("%q without config", f.Encoding)
+	}
+	mux, err := aac.ReadMux(&bits.Reader{Data: config})
+	if err != nil {
+		return choice{}, fmt.Errorf("%q: %w", f.Encoding, err)
+	}
+	t, err := aac.Track(mux.Config(), f.ClockRate)
+	if err != nil {
+		return choice{}, fmt.Errorf("%q: %w", f.Encoding, err)
+	}
+	return audioChoice(t, func(s rtp.Sink) rtp.Depacketizer { return rtp.NewLATMWith(s, t, mux) })
+}
+
+// dimensions are those that the SDP gives a JPEG stream: "x-dimensions" is
+// "1920,1080" (GStreamer, Axis), "framesize" is "1920-1080" (3GPP TS 26.234).
+// 0: not said.
+func dimensions(f *rtsp.Format) (width, height int) {
+	for _, key := range []string{"x-dimensions", "framesize"} {
+		w, h, ok := strings.Cut(strings.NewReplacer("-", ",", " ", "").Replace(f.Params[key]), ",")
+		if width, height = number(w), number(h); ok && width > 0 && height > 0 {
+			return width, height
+		}
+	}
+	return 0, 0
 }
 
 func number(s string) int {
-	n, err := strconv.Atoi(s)
+	n, err := strconv.Atoi(strings.TrimSpace(s))
 	if err != nil || n < 0 {
 		return 0
 	}
 	return n
-}
-
-// decodeOrder finds decode times where pictures are not sent in the order in
-// which they are shown.
-type decodeOrder interface {
-	DTS(au []byte, pts media.Ticks) media.Ticks
-	Wait()
-}
-
-// orderOf is nil where decode time is presentation time. What a stream only
-// does not deny is no reason to look into its slices: many cameras' picture
-// order counts make no sense, and nobody needs them while time goes forward.
-func orderOf(t *media.Track) (o decodeOrder, r timeline.Reorder) {
-	var declared bool
-	switch t.Codec {
-	case media.H264:
-		if x, d := h264.NewOrder(t); x != nil {
-			o, declared = x, d
-		}
-	case media.H265:
-		if x, d := h265.NewOrder(t); x != nil {
-			o, declared = x, d
-		}
-	}
-	switch {
-	case o == nil:
-		return nil, timeline.InOrder
-	case declared:
-		return o, timeline.OutOfOrder
-	}
-	return o, timeline.MaybeOutOfOrder
 }

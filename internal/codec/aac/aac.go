@@ -7,6 +7,7 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
+	"nvr/internal/codec/bits"
 	"nvr/internal/media"
 )
 
@@ -16,24 +17,27 @@ const FrameSamples = 1024
 
 // Track makes a track from an AudioSpecificConfig (§1.6.2.1). clockRate is
 // RTP's.
-func Track(config []byte, clockRate uint32) (*media.Track, error) {
-	var c mpeg4audio.AudioSpecificConfig
-	if err := c.Unmarshal(config); err != nil {
-		return nil, fmt.Errorf("aac: AudioSpecificConfig %x: %w", config[:min(len(config), 16)], err)
+func Track(asc []byte, clockRate uint32) (*media.Track, error) {
+	if len(asc) > MaxConfigBytes {
+		return nil, fmt.Errorf("aac: AudioSpecificConfig of %d bytes", len(asc))
 	}
-	if c.SampleRate <= 0 || clockRate == 0 {
-		return nil, fmt.Errorf("aac: sample rate %d, clock rate %d", c.SampleRate, clockRate)
+	c, err := readConfig(&bits.Reader{Data: asc})
+	if err != nil {
+		return nil, fmt.Errorf("aac: AudioSpecificConfig %x: %w", asc[:min(len(asc), 16)], err)
+	}
+	if clockRate == 0 {
+		return nil, fmt.Errorf("aac: no clock rate")
 	}
 	t := &media.Track{
 		Kind:       media.Audio,
 		Codec:      media.AAC,
 		ClockRate:  clockRate,
-		Config:     append([]byte(nil), config...),
-		Channels:   channels(c.ChannelConfig),
-		SampleRate: uint32(c.SampleRate),
+		Config:     append([]byte(nil), asc...),
+		Channels:   channels(c.layout),
+		SampleRate: c.rate,
 	}
-	if c.ExtensionSampleRate > 0 {
-		t.SampleRate = uint32(c.ExtensionSampleRate)
+	if c.extended > 0 {
+		t.SampleRate = c.extended
 	}
 	return t, nil
 }
@@ -51,29 +55,29 @@ func Derive(clockRate uint32, channels int) (*media.Track, error) {
 		return nil, fmt.Errorf("aac: no layout of %d channels", channels)
 	}
 	c := mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: int(clockRate), ChannelConfig: uint8(layout)}
-	config, err := c.Marshal()
+	asc, err := c.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("aac: %w", err)
 	}
-	return Track(config, clockRate)
+	return Track(asc, clockRate)
 }
 
 // FrameTicks is the length of an access unit in ticks of the track's clock.
 func FrameTicks(t *media.Track) media.Ticks {
-	var c mpeg4audio.AudioSpecificConfig
-	if err := c.Unmarshal(t.Config); err != nil || c.SampleRate <= 0 {
+	c, err := readConfig(&bits.Reader{Data: t.Config})
+	if err != nil {
 		return FrameSamples
 	}
-	n := FrameSamples
-	if c.FrameLengthFlag {
+	n := media.Ticks(FrameSamples)
+	if c.short {
 		n = 960
 	}
-	return max(1, media.Ticks(n)*media.Ticks(t.ClockRate)/media.Ticks(c.SampleRate))
+	return max(1, n*media.Ticks(t.ClockRate)/media.Ticks(c.rate))
 }
 
-func channels(config uint8) uint8 {
-	if config == 7 {
+func channels(layout byte) uint8 {
+	if layout == 7 {
 		return 8
 	}
-	return config
+	return layout
 }

@@ -26,7 +26,10 @@ func ADTS(b []byte) (au []byte, ok bool) {
 // ADTSTrack makes the track that an ADTS frame's header describes. Where a
 // camera sends both, the header is right and the SDP is not.
 func ADTSTrack(b []byte, clockRate uint32) (*media.Track, error) {
-	rate := mpeg4audioRate(b[2] >> 2 & 0xf)
+	rate := 0
+	if i := int(b[2] >> 2 & 0xf); i < len(rates) {
+		rate = int(rates[i])
+	}
 	c := mpeg4audio.AudioSpecificConfig{
 		Type:          mpeg4audio.ObjectType(b[2]>>6 + 1),
 		SampleRate:    rate,
@@ -37,13 +40,4 @@ func ADTSTrack(b []byte, clockRate uint32) (*media.Track, error) {
 		return nil, err
 	}
 	return Track(config, clockRate)
-}
-
-// mpeg4audioRate is table 1.18, samplingFrequencyIndex.
-func mpeg4audioRate(index byte) int {
-	rates := [...]int{96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350}
-	if int(index) >= len(rates) {
-		return 0
-	}
-	return rates[index]
 }

@@ -17,7 +17,9 @@ type sequence struct {
 	chromaBits  uint32 // minus 8
 	width       uint16 // after cropping; 0: unknown
 	height      uint16
-	reorderPics uint32 // sps_max_num_reorder_pics of the highest sub-layer; 0 where it cannot be read
+	reorderPics uint32 // sps_max_num_reorder_pics of the highest sub-layer
+
+	reorderKnown bool // it could be read
 }
 
 // skipToSPSID reads up to sps_seq_parameter_set_id and returns the number of
@@ -94,7 +96,7 @@ func parse(sps []byte) (s sequence) {
 		r.UE() // sps_max_latency_increase_plus1
 	}
 	if !r.Short && reorder <= 16 {
-		s.reorderPics = reorder
+		s.reorderPics, s.reorderKnown = reorder, true
 	}
 	return s
 }

@@ -7,6 +7,8 @@ import "nvr/internal/codec/nal"
 // Types of NAL unit, H.265 table 7-1.
 const (
 	TrailN      = 0
+	raslN       = 8
+	raslR       = 9
 	BLAWLP      = 16
 	IDRWRADL    = 19
 	IDRNLP      = 20
@@ -39,6 +41,11 @@ func IsVCL(typ byte) bool { return typ <= lastVCL }
 // IsSync reports whether decoding can begin with a unit of the type: IRAP
 // pictures, that is BLA, IDR and CRA (§3.69).
 func IsSync(typ byte) bool { return typ >= BLAWLP && typ <= CRA }
+
+// IsRASL reports whether the picture may refer to what is before the IRAP
+// picture that it is sent after, so that it cannot be decoded if decoding began
+// with that one (random access skipped leading, §3.126).
+func IsRASL(typ byte) bool { return typ == raslN || typ == raslR }
 
 // IsIDR reports whether the type is an instantaneous decoding refresh.
 func IsIDR(typ byte) bool { return typ == IDRWRADL || typ == IDRNLP }

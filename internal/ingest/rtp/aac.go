@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 
 	"nvr/internal/codec/aac"
-	"nvr/internal/codec/nal"
+	"nvr/internal/codec/bits"
 	"nvr/internal/media"
 )
 
@@ -51,23 +51,23 @@ func (d *AAC) Packet(k Packet) {
 		d.stats.Malformed++
 		return
 	}
-	bits := int(binary.BigEndian.Uint16(b))
-	headers := (bits + 7) / 8
-	if bits == 0 || len(b) < 2+headers {
+	left := int(binary.BigEndian.Uint16(b))
+	headers := (left + 7) / 8
+	if left == 0 || len(b) < 2+headers {
 		d.stats.Malformed++
 		return
 	}
-	r := nal.Bits{Data: b[2 : 2+headers]}
+	r := bits.Reader{Data: b[2 : 2+headers]}
 	b = b[2+headers:]
 	if d.open { // another fragment, with the header repeated
 		d.more(b)
 		return
 	}
 	index := d.sizes.Index
-	for at := k.Time; bits >= d.sizes.Size+index; at += uint32(d.frame) {
+	for at := k.Time; left >= d.sizes.Size+index; at += uint32(d.frame) {
 		n := int(r.U(d.sizes.Size))
 		r.Skip(index)
-		bits -= d.sizes.Size + index
+		left -= d.sizes.Size + index
 		index = d.sizes.IndexDelta
 		switch {
 		case n == 0:

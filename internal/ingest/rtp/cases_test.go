@@ -13,7 +13,7 @@ import (
 
 // page is a Sink that writes down what it is told, a line a unit:
 //
-//	@time sync damaged gap: bytes bytes
+//	@time sync leading damaged gap: bytes bytes
 //
 // with NAL units separated by blanks.
 type page struct {
@@ -25,6 +25,8 @@ type page struct {
 	lines  []string
 	params []*media.Track
 	sizes  []int
+
+	durations []media.Ticks
 }
 
 func (p *page) Append(b []byte) bool {
@@ -50,7 +52,7 @@ func (p *page) Commit() {
 	for _, f := range []struct {
 		on   bool
 		name string
-	}{{p.h.Sync, "sync"}, {p.h.Damaged, "damaged"}, {p.h.Gap, "gap"}} {
+	}{{p.h.Sync, "sync"}, {p.h.Leading, "leading"}, {p.h.Damaged, "damaged"}, {p.h.Gap, "gap"}} {
 		if f.on {
 			s.WriteString(" " + f.name)
 		}
@@ -70,6 +72,7 @@ func (p *page) Commit() {
 	p.lines = append(p.lines, s.String())
 	p.params = append(p.params, p.h.Params)
 	p.sizes = append(p.sizes, len(p.b))
+	p.durations = append(p.durations, p.h.Duration)
 	p.Abort()
 }
 

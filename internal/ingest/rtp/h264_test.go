@@ -27,7 +27,7 @@ func sets(hexes ...string) [][]byte {
 	return l
 }
 
-func newH264(s Sink) Depacketizer { return NewH264(s, sets(sps264, pps264)) }
+func newH264(s Sink) Depacketizer { return NewH264(s, sets(sps264, pps264), 0) }
 
 // An IDR begins 6588 (first slice) or 6541 (another), a P picture 419a or 4141.
 var h264Cases = []videoCase{
@@ -52,9 +52,15 @@ var h264Cases = []videoCase{
 	{"a wrong type after the first fragment (Tiandy)",
 		[]string{"@1 7c85 8801", "7c01 02", "m 7c41 03", "m @2 419a02"},
 		[]string{"@1 sync gap: 6588010203", "@2: 419a02"}, Stats{}},
-	{"STAP-B, MTAP, FU-B",
-		[]string{"m @1 658801", "m @1 79000100", "m @1 7a000100", "m @2 419a02", "@2 5d81 9a"},
-		[]string{"@1 sync gap: 658801", "@2: 419a02"}, Stats{Refused: 3}},
+	{"STAP-B and FU-B though the SDP says nothing of them: in the order in which they come",
+		[]string{"m @1 79 0001 0003 658801", "@2 5d81 0002 9a02", "m @2 5c41 03", "m @3 79 0003 0003 419a04"},
+		[]string{"@1 sync gap: 658801", "@2: 419a0203", "@3: 419a04"}, Stats{}},
+	{"MTAP16 and MTAP24 are refused, the rest goes on",
+		[]string{"m @1 658801", "m @1 7a000100", "m @1 7b000100", "m @2 419a02"},
+		[]string{"@1 sync gap: 658801", "@2: 419a02"}, Stats{Refused: 2}},
+	{"open GOP: pictures shown before the recovery point need what was before it",
+		[]string{"@5 060601c480", "m @5 61888405", "m @3 419a03", "m @4 419a04", "m @6 419a06"},
+		[]string{"@5 sync gap: 060601c480 61888405", "@3 leading damaged: 419a03", "@4 leading damaged: 419a04", "@6: 419a06"}, Stats{}},
 	{"marker on each unit, several slices (ustreamer, uvgRTP)",
 		[]string{"m @1 " + sps264, "m " + pps264, "m 658801", "m 654102", "m @2 419a02", "m 414103"},
 		[]string{"@1 sync gap: 658801 654102", "@2: 419a02 414103"}, Stats{}},
@@ -117,7 +123,7 @@ func TestH264Parameters(t *testing.T) {
 	p := &page{}
 	other := "6764000aacd9547b0110000003001000000301e0f1225960"
 	hint := "6764000aacd9447b0110000003001000000301f0f1225960"
-	stats := play(t, NewH264(p, nil), []string{
+	stats := play(t, NewH264(p, nil, 0), []string{
 		"m @1 658801", // no sets yet
 		"@2 " + sps264, pps264, "m 658802",
 		"@3 " + hint, pps264, "m 658803", // flaps by a hint
@@ -137,7 +143,7 @@ func TestH264Parameters(t *testing.T) {
 // Two fields of one picture: each has a first slice, both have one time.
 func TestFields(t *testing.T) {
 	p := &page{}
-	play(t, NewH264(p, sets("6764000cacb302933f3e0220000003002000000303c1e2854d", pps264)),
+	play(t, NewH264(p, sets("6764000cacb302933f3e0220000003002000000303c1e2854d", pps264), 0),
 		[]string{"@1 658801", "m 419a02", "@2 419a03", "m 419a04"})
 	if got := strings.Join(p.lines, ", "); got != "@1 sync gap: 658801 419a02, @2: 419a03 419a04" {
 		t.Error(got)
@@ -145,7 +151,7 @@ func TestFields(t *testing.T) {
 }
 
 func TestParameterSetsAreBounded(t *testing.T) {
-	d := NewH264(&page{}, nil)
+	d := NewH264(&page{}, nil, 0)
 	for i := range 300 {
 		d.takeSet(append([]byte{0x68}, byte(i), byte(i>>8)|1, 0x80))
 		d.takeSet(bytes.Repeat([]byte{0x67}, nal.MaxSetBytes+1))
@@ -179,7 +185,61 @@ func TestUnitsAreBounded(t *testing.T) {
 	}
 }
 
+// packetization-mode 2 with sprop-interleaving-depth 2: STAP-B is 79, its number
+// and units with their lengths; FU-B is 5d or 7d, the FU header and its number.
+var h264InterleavedCases = []videoCase{
+	{"pictures in another order, the number wraps",
+		[]string{"@1 79 fffe 0003 658801", "@3 79 0000 0003 419a03", "@2 79 ffff 0003 419a02", "@5 79 0002 0003 419a05", "@4 79 0001 0003 419a04"},
+		[]string{"@1 sync gap: 658801", "@2: 419a02", "@3: 419a03", "@4: 419a04", "@5: 419a05"}, Stats{}},
+	{"fragments, parameter sets and a second slice",
+		[]string{"@1 79 0000 0018 " + sps264 + " 0006 " + pps264 + " 0003 658801 0003 654102", "@3 5d81 0005 9a03", "m @3 5c41 04", "m @2 79 0004 0003 419a02", "m @4 79 0006 0003 419a05"},
+		[]string{"@1 sync gap: 658801 654102", "@2: 419a02", "@3: 419a0304", "@4: 419a05"}, Stats{}},
+	{"a fragment is lost",
+		[]string{"@1 79 0000 0003 658801", "@3 5d81 0002 9a03", "+1 @3 5c41 04", "m @2 79 0001 0003 419a02", "m @4 79 0003 0003 419a04", "m @5 79 0004 0003 658805"},
+		[]string{"@1 sync gap: 658801", "@2: 419a02", "@4 damaged gap: 419a04", "@5 sync: 658805"}, Stats{Lost: 1, DroppedUnits: 1}},
+	{"kinds without a number follow the one before; MTAPs are refused",
+		[]string{"@1 658801", "@2 5c81 9a02", "@2 5c41 03", "@3 78 0003 419a04", "@3 7a0000", "@4 419a05", "@5 7c85 88", "@5 7c45 06"},
+		[]string{"@1 sync gap: 658801", "@2: 419a0203", "@3: 419a04", "@4: 419a05", "@5 sync: 658806"}, Stats{Refused: 1}},
+	{"headers only",
+		[]string{"79", "7900", "790001", "79000100", "5d", "5d81", "5d8100", "5d810001", "5c01", "5c41", "65"},
+		nil, Stats{Malformed: 5}},
+}
+
+func newInterleavedH264(s Sink) Depacketizer { return NewH264(s, sets(sps264, pps264), 2) }
+
+func TestH264Interleaved(t *testing.T) {
+	runCases(t, h264InterleavedCases, newInterleavedH264, false)
+}
+
+// What waits for its turn has limits, however wild the numbers.
+func TestInterleaverIsBounded(t *testing.T) {
+	d := NewH264(&page{}, sets(sps264, pps264), 1<<30)
+	big := make([]byte, 60000)
+	for i := range 3000 {
+		k := Packet{Payload: append([]byte{0x79, byte(i * 7), byte(i), 0xea, 0x60, 0x41}, big[1:]...), Time: uint32(i)}
+		if i%2 == 0 {
+			k.Payload = []byte{0x79, byte(i * 7), byte(i), 0, 3, 0x41, 0x9a, byte(i)}
+		}
+		d.Packet(k)
+		if n := len(d.order.held); n > maxHeldUnits || d.order.bytes > maxHeldBytes {
+			t.Fatalf("%d units, %d bytes wait", n, d.order.bytes)
+		}
+	}
+	for range 200 { // fragments without end
+		d.Packet(Packet{Payload: append([]byte{0x5c, 0x01}, big...)})
+	}
+	if n := cap(d.order.unit.bytes); n > 2*maxHeldBytes {
+		t.Errorf("a unit of %d bytes", n)
+	}
+	d.Close()
+	if len(d.order.held) > 0 {
+		t.Error("units are left behind")
+	}
+}
+
 func FuzzH264(f *testing.F) { fuzz(f, h264Cases, newH264) }
+
+func FuzzH264Interleaved(f *testing.F) { fuzz(f, h264InterleavedCases, newInterleavedH264) }
 
 // ring is a Sink that does what a record builder does, and no more.
 type ring struct {
@@ -204,7 +264,7 @@ func (r *ring) Commit() {
 // A 4 Mbit/s camera: pictures of 24 fragments of 1400 bytes.
 func BenchmarkH264(b *testing.B) {
 	r := &ring{b: make([]byte, 0, 2<<20)}
-	rc := NewReceiver(NewH264(r, sets(sps264, pps264)), 96)
+	rc := NewReceiver(NewH264(r, sets(sps264, pps264), 0), 96)
 	const packets = 24
 	pkts := make([][]byte, packets)
 	for i := range pkts {

@@ -22,11 +22,14 @@ type H265 struct {
 	donl   int // bytes of decoding order number: 2 if the SDP announced them
 	inFU   bool
 	header [h265.HeaderSize]byte
+	order  *interleaver // nil: units are sent in decoding order
 }
 
 // NewH265 writes to sink. sets are the SDP's sprop-vps, -sps and -pps, if any;
-// donl tells that sprop-max-don-diff is above 0.
-func NewH265(sink Sink, sets [][]byte, donl bool) *H265 {
+// donl tells that sprop-max-don-diff is above 0, and depth is its
+// sprop-depack-buf-nalus: so many units may be sent before one that is decoded
+// earlier.
+func NewH265(sink Sink, sets [][]byte, donl bool, depth int) *H265 {
 	d := &H265{pictures: newPictures(sink, h265Syntax{}, paramSets{
 		same: func(typ byte, a, b []byte) bool { return typ == h265.SPS && h265.SameSPS(a, b) },
 		build: func(of func(byte) [][]byte) (*media.Track, error) {
@@ -36,13 +39,20 @@ func NewH265(sink Sink, sets [][]byte, donl bool) *H265 {
 	if donl {
 		d.donl = 2
 	}
+	if donl && depth > 0 {
+		d.order = newInterleaver(&d.pictures, depth, func(byte) bool { return true })
+	}
 	d.announce(sets)
 	return d
 }
 
 // Packet takes the next packet.
 func (d *H265) Packet(k Packet) {
-	d.packet(&k)
+	if d.order != nil {
+		d.order.packet(&k)
+	} else {
+		d.packet(&k)
+	}
 	if len(k.Payload) >= h265.HeaderSize && h265.Type(k.Payload[0]) == paci {
 		k.Payload = d.unwrap(k.Payload)
 	}
@@ -52,6 +62,8 @@ func (d *H265) Packet(k Packet) {
 		return
 	}
 	switch typ := h265.Type(b[0]); {
+	case typ == fu && d.order != nil:
+		d.interleavedFU(&k)
 	case typ == fu:
 		d.fragment(&k)
 	case typ == ap:
@@ -68,12 +80,17 @@ func (d *H265) Packet(k Packet) {
 				return
 			}
 			// The number stands between header and payload: move the header.
+			don := binary.BigEndian.Uint16(b[h265.HeaderSize:])
 			copy(b[d.donl:], b[:h265.HeaderSize])
 			b = b[d.donl:]
+			if d.order != nil {
+				d.order.put(&k, don, b, true)
+				return
+			}
 		}
 		d.whole(&k, b)
 	}
-	if k.Marker {
+	if k.Marker && d.order == nil {
 		d.mark()
 	}
 }
@@ -105,13 +122,24 @@ func (d *H265) unwrap(b []byte) []byte {
 func (d *H265) aggregate(k *Packet) {
 	b := k.Payload[h265.HeaderSize:]
 	skip := d.donl // DONL in the first unit, one byte of DOND in the others
+	var don uint16
 	for len(b) >= skip+2 {
+		switch skip {
+		case 2:
+			don = binary.BigEndian.Uint16(b)
+		case 1:
+			don += uint16(b[0]) + 1
+		}
 		n := int(binary.BigEndian.Uint16(b[skip:]))
 		if b = b[skip+2:]; n > len(b) {
 			d.stats.Malformed++
 			return
 		}
-		if n > 0 {
+		switch {
+		case n < h265.HeaderSize:
+		case d.order != nil:
+			d.order.put(k, don, b[:n], len(b) < n+3)
+		default:
 			d.whole(k, b[:n])
 		}
 		b = b[n:]
@@ -152,6 +180,32 @@ func (d *H265) fragment(k *Packet) {
 	}
 }
 
+// interleavedFU takes an FU of a stream that is sent in another order.
+func (d *H265) interleavedFU(k *Packet) {
+	b := k.Payload
+	if len(b) < h265.HeaderSize+1 || b[2]&0x80 != 0 && len(b) < h265.HeaderSize+1+d.donl {
+		d.stats.Malformed++
+		return
+	}
+	if b[2]&0x80 != 0 {
+		d.header = [h265.HeaderSize]byte{b[0]&0x81 | b[2]&0x3f<<1, b[1]}
+		d.order.start(k, binary.BigEndian.Uint16(b[3:]), d.header[:], b[3+d.donl:])
+	} else {
+		d.order.more(b[3:])
+	}
+	if b[2]&0x40 != 0 {
+		d.order.end(k)
+	}
+}
+
+// Close ends the stream.
+func (d *H265) Close() {
+	if d.order != nil {
+		d.order.close()
+	}
+	d.pictures.Close()
+}
+
 type h265Syntax struct{}
 
 func (h265Syntax) headerSize() int { return h265.HeaderSize }
@@ -168,6 +222,7 @@ func (h265Syntax) classify(header, body []byte) unit {
 		u.first = h265.FirstSlice(body)
 		u.idr = h265.IsIDR(typ)
 		u.sync = h265.IsSync(typ)
+		u.leading = h265.IsRASL(typ)
 	case typ == h265.VPS, typ == h265.SPS, typ == h265.PPS:
 		u.class = set
 	case typ == h265.PrefixSEI:
@@ -185,6 +240,8 @@ func (h265Syntax) setID(b []byte) (uint32, bool) {
 	}
 	return h265.SetID(b), true
 }
+
+func (h265Syntax) leadsByTime() bool { return false }
 
 func (h265Syntax) interlaced(*media.Track) bool { return false } // a field is a picture
 

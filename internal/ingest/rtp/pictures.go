@@ -27,6 +27,7 @@ type unit struct {
 	idr      bool
 	sync     bool // decoding can begin here
 	intra    bool // all of the picture is intra coded
+	leading  bool // cannot be decoded if decoding begins with the sync sample before it
 	recovery bool // a recovery point,
 	after    int  // so many pictures before all is well
 }
@@ -37,6 +38,7 @@ type syntax interface {
 	classify(header, body []byte) unit
 	setID(set []byte) (uint32, bool)
 	interlaced(t *media.Track) bool
+	leadsByTime() bool // pictures don't say that they are leading
 }
 
 const (
@@ -45,7 +47,9 @@ const (
 	packetsSearched = 256
 	// Recovery points nearer to each other are decoration.
 	recoverySpacing = 8
-	// After so many pictures without a place to begin, any intra picture is one.
+	// After so many pictures without a place to begin, any intra picture is one,
+	// and after as many again any picture at all: there are encoders that refresh
+	// the picture bit by bit and never say so.
 	patience = 600
 )
 
@@ -76,6 +80,10 @@ type pictures struct {
 	damaged bool // the same, since the last sync sample
 	params  *media.Track
 	fields  bool // a picture may be two fields with a first slice each
+
+	openGOP     bool   // the last sync sample was no IDR: pictures shown before it
+	syncTime    uint32 // at this time may need what was before it,
+	openDamaged bool   // which was damaged
 
 	seenIDR       bool
 	recoveries    int // since the last IDR
@@ -315,15 +323,20 @@ func (p *pictures) cut(k *Packet, u *unit) {
 	}
 	sync := p.isSync(u)
 	if sync {
+		p.openGOP, p.syncTime, p.openDamaged = !u.idr, k.Time, p.damaged
 		p.damaged = false
 	}
-	p.sink.Head(Head{Params: params, Time: k.Time, Arrival: k.Arrival, Sync: sync, Damaged: p.damaged, Gap: p.gap})
+	leading := !sync && p.openGOP && (u.leading || p.syntax.leadsByTime() && int32(k.Time-p.syncTime) < 0)
+	p.sink.Head(Head{
+		Params: params, Time: k.Time, Arrival: k.Arrival,
+		Sync: sync, Leading: leading, Damaged: p.damaged || leading && p.openDamaged, Gap: p.gap,
+	})
 	p.gap = false
 }
 
 // isSync decides whether decoding can begin with the picture: it is an IDR, or
 // a CRA or BLA; or has a recovery point: with an intra picture at once, with
-// intra refresh if that is all the stream offers.
+// intra refresh if that is all the stream offers; or nothing else ever came.
 func (p *pictures) isSync(u *unit) bool {
 	p.sinceSync++
 	p.sinceRecovery++
@@ -338,7 +351,7 @@ func (p *pictures) isSync(u *unit) bool {
 	if p.recover.recovery {
 		p.sinceRecovery = 0
 	}
-	if sync || u.intra && p.sinceSync > patience {
+	if sync || u.intra && p.sinceSync > patience || p.sinceSync > 2*patience {
 		p.sinceSync = 0
 		return true
 	}

@@ -63,7 +63,10 @@ func (r *Receiver) Packet(pkt []byte, arrival time.Time) {
 		r.stats.Late++
 		return
 	}
-	p := Packet{Payload: payload, Time: h.time, Arrival: arrival, Marker: h.marker, Gap: r.gap}
+	p := Packet{
+		Payload: payload, Time: h.time, Arrival: arrival, Marker: h.marker, Gap: r.gap,
+		Extension: h.extension, ExtensionID: h.extensionID,
+	}
 	r.gap = false
 	if len(payload) == 0 { // keeps a NAT open, or is all padding
 		r.gap = p.Gap

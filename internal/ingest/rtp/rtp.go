@@ -41,6 +41,7 @@ type Head struct {
 	Duration media.Ticks // audio; 0: unknown
 	Arrival  time.Time   // of its first packet
 	Sync     bool
+	Leading  bool // needs what was before the last sync sample, and is shown before it
 	Damaged  bool // something between it and the last sync sample is missing
 	Gap      bool // packets were lost since the unit before
 }
@@ -52,6 +53,9 @@ type Packet struct {
 	Arrival time.Time
 	Marker  bool
 	Gap     bool // packets are missing before this one
+
+	Extension   []byte // of the RTP header (RFC 3550 §5.3.1), if it has one
+	ExtensionID uint16 // what kind it is, "defined by profile"
 }
 
 // Depacketizer turns the packets of one track into calls of a Sink.
@@ -73,7 +77,7 @@ type Stats struct {
 	Late         uint64 // came twice, or after they had been given up
 	UnknownType  uint64 // of payload types nobody announced
 	Malformed    uint64 // packets that make no sense
-	Refused      uint64 // of kinds we do not take (STAP-B, MTAP, PACI inside PACI)
+	Refused      uint64 // of kinds we do not take (MTAP, PACI inside PACI, unknown types of JPEG)
 	DroppedUnits uint64 // access units of which a part is missing, or too long
 	NoParameters uint64 // pictures before the first parameter sets
 }
@@ -91,6 +95,8 @@ type header struct {
 	sequence    uint16
 	time        uint32
 	ssrc        uint32
+	extension   []byte
+	extensionID uint16
 }
 
 // parse takes header extension (§5.3.1; ONVIF replay sends 0xABAC) and padding
@@ -111,7 +117,11 @@ func parse(pkt []byte) (h header, payload []byte, ok bool) {
 		if len(pkt) < at+4 {
 			return h, nil, false
 		}
-		at += 4 + 4*int(binary.BigEndian.Uint16(pkt[at+2:]))
+		begin := at + 4
+		h.extensionID = binary.BigEndian.Uint16(pkt[at:])
+		if at = begin + 4*int(binary.BigEndian.Uint16(pkt[at+2:])); at <= len(pkt) {
+			h.extension = pkt[begin:at]
+		}
 	}
 	end := len(pkt)
 	if pkt[0]&0x20 != 0 {

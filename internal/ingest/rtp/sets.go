@@ -2,6 +2,7 @@ package rtp
 
 import (
 	"bytes"
+	"slices"
 
 	"nvr/internal/codec/nal"
 	"nvr/internal/media"
@@ -35,11 +36,11 @@ type paramSets struct {
 func (s *paramSets) put(typ byte, id uint32, b []byte) {
 	for i := range s.list {
 		if p := &s.list[i]; p.typ == typ && p.id == id {
-			if !bytes.Equal(p.bytes, b) && !s.same(typ, p.bytes, b) {
-				p.bytes = bytes.Clone(b)
-				s.changed = true
+			if bytes.Equal(p.bytes, b) || s.same(typ, p.bytes, b) {
+				return
 			}
-			return
+			s.list = slices.Delete(s.list, i, i+1)
+			break
 		}
 	}
 	if len(s.list) == nal.MaxSets { // ids that run on: the oldest goes
@@ -50,10 +51,11 @@ func (s *paramSets) put(typ byte, id uint32, b []byte) {
 	s.changed = true
 }
 
-// of lists the sets of a type.
+// of lists the sets of a type, the newest first: an encoder that counts its ids
+// on with each change means that one, and the picture's size is read from it.
 func (s *paramSets) of(typ byte) [][]byte {
 	var l [][]byte
-	for i := range s.list {
+	for i := len(s.list) - 1; i >= 0; i-- {
 		if s.list[i].typ == typ {
 			l = append(l, s.list[i].bytes)
 		}

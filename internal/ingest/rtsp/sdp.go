@@ -2,6 +2,7 @@ package rtsp
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -44,6 +45,7 @@ type section struct {
 	payloads   []uint8
 	attributes int
 	sendOnly   bool
+	dimensions string // of a=x-dimensions: JPEG pictures over 2040 (GStreamer, Axis)
 	bad        string // why it can't be used
 }
 
@@ -171,6 +173,10 @@ func (s *section) attribute(key, value string) {
 		if f, err := strconv.ParseFloat(value, 64); err == nil && f > 0 && f < 1000 {
 			s.FrameRate = f
 		}
+	case "x-dimensions":
+		s.dimensions = value
+	case "framesize": // "26 1920-1080", 3GPP TS 26.234 §5.3.3.2
+		_, s.dimensions, _ = strings.Cut(value, " ")
 	case "rtpmap":
 		s.rtpmap(value)
 	case "fmtp":
@@ -275,6 +281,13 @@ func (s *section) finish() {
 			if s.Type == "audio" {
 				f.ClockRate = 8000
 			}
+		}
+		if s.dimensions != "" && f.Params["x-dimensions"] == "" {
+			f.Params = maps.Clone(f.Params)
+			if f.Params == nil {
+				f.Params = map[string]string{}
+			}
+			f.Params["x-dimensions"] = s.dimensions
 		}
 		if s.Type == "audio" && f.Channels == 0 {
 			f.Channels = 1

@@ -35,6 +35,8 @@ var sdpCases = []struct {
 	{name: "Ubiquiti: two audio media of one type, empty fmtp", sdp: "m=audio 0 RTP/AVP 96\na=rtpmap:96 MPEG4-GENERIC/16000/1\na=fmtp:96 streamtype=5; Config=1408;flag; sizeLength = 13;\n" +
 		"m=audio 0 RTP/AVP 96\na=rtpmap:96 OPUS/48000/2\na=fmtp:96\na=fmtp:\na=fmtp:x y=z\n",
 		want: []string{"audio 96 MPEG4-GENERIC/16000/1 map[config:1408 flag: sizelength:13 streamtype:5] @", "audio 96 OPUS/48000/2 map[] @"}},
+	{name: "sizes of JPEG pictures over 2040 (Axis, GStreamer; 3GPP)", sdp: "m=video 0 RTP/AVP 26\na=x-dimensions:2592,1944\nm=video 0 RTP/AVP 26 96\na=rtpmap:96 JPEG/90000\na=fmtp:96 a=b;x-dimensions=1,2\na=framesize:26 4000-3000\n",
+		want: []string{"video 26 JPEG/90000/0 map[x-dimensions:2592,1944] @", "video 26 JPEG/90000/0 map[x-dimensions:4000-3000], 96 JPEG/90000/0 map[a:b x-dimensions:1,2] @"}},
 	{name: "values with equal signs", sdp: "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 profile-level-id=4D0029;sprop-parameter-sets=Z00AKQ==,aO48gA==\n",
 		want: []string{"video 96 H264/90000/0 map[profile-level-id:4D0029 sprop-parameter-sets:Z00AKQ==,aO48gA==] @"}},
 	{name: "back channel", sdp: "m=video 0 RTP/AVP 26\nm=audio 0 RTP/AVP 0\na=recvonly\nm=audio 0 RTP/AVP 0 8\na=sendonly\n",
