@@ -8,42 +8,11 @@ import (
 	"nvr/internal/media"
 )
 
-// x264 -bf 2 -g 12, 64x48: parameter sets and the beginnings of its slices, in
-// the order in which they are decoded.
+// Parameter sets of x264 -bf 2, 64x48.
 const (
 	bSPS = "6764000aacd9447b0110000003001000000301e0f1225960"
 	bPPS = "68ebe3cb22c0"
 )
-
-var bSlices = []string{
-	"658884009fd9674c47d777a0b4dc9b07599d810e76066ca6",
-	"419a236c4dffc61ad3081ee2dfc34204c98634c6cd4efd8f",
-	"419e417884bff814d5",
-	"019e626a425feee218",
-	"419a6649a84168994c09bfd303601f14e995e8eb7139e475",
-	"419e8445112c77fee4020beff94fd96df4fd76b1",
-	"019ea56a425ff7ad0d",
-	"419aa949a8416c994c093fb27d75c5b5ce1332f848214cb4",
-	"419ec745152c21fff5eb0e",
-	"019ee86a425f7340",
-	"419aeb49a8416c994c144c25ffcdd0447a58b5577d5d081d",
-	"019f0a6a425fbad59babb4d215f0f0edf8",
-	"658882007f5de7947d603539509be7efe846b7a7243cd2ed",
-	"419a236c4dffc71c80e40fcfccddfba21411202b184bbfa9",
-	"419e417884bfe4186249",
-	"019e626a425feef08acd",
-	"419a6649a84168994c088fb3958508aba0bbba4882ec1d77",
-	"419e8445112c21ffecc7f324be11ee819599e2e1b4c283cc",
-	"019ea56a425fb607ec21",
-	"419aa949a8416c994c08cf3009e558da6b827ff3f6416c1d",
-	"419ec745152c21ffa212b0",
-	"019ee86a425fa59221",
-	"419aea49a8416c994c08ef3dd1c7c1a3dafe631ddc694921",
-	"419b0b49e10a526530212f45a76144b62a4c3c4dee1bdf",
-}
-
-// When each of bSlices is shown.
-var bShown = []media.Ticks{0, 3, 1, 2, 6, 4, 5, 9, 7, 8, 11, 10, 12, 15, 13, 14, 18, 16, 17, 21, 19, 20, 22, 23}
 
 func unhex(t testing.TB, s string) []byte {
 	t.Helper()
@@ -112,46 +81,22 @@ func TestSameSPS(t *testing.T) {
 	}
 }
 
-// prefixed is an access unit of one NAL unit.
-func prefixed(b []byte) []byte {
-	return append([]byte{0, 0, byte(len(b) >> 8), byte(len(b))}, b...)
-}
-
-func TestOrder(t *testing.T) {
-	o, declared := NewOrder(trackOf(t, bSPS, bPPS))
-	if o == nil || !declared {
-		t.Fatal("the stream has B pictures")
-	}
-	last := media.Ticks(-1)
-	for i, s := range bSlices {
-		pts := 6000*bShown[i] + 90000
-		dts := o.DTS(prefixed(unhex(t, s)), pts)
-		if dts <= last || dts > pts {
-			t.Errorf("picture %d: decoded at %d, shown at %d, the one before decoded at %d", i, dts, pts, last)
+func TestReorder(t *testing.T) {
+	for _, c := range []struct {
+		name, sps string
+		depth     int
+		may       bool
+	}{
+		{"x264 says two", bSPS, 2, true},
+		{"a VUI cut short: nothing is said", bSPS[:28], 0, true},
+		{"baseline", "6742c01ee9408080f0", 0, false},
+		{"Main, nothing said", "674d0029e5409604b2", 0, true},
+		{"an SPS that ends after its header", "674d001e", 0, true},
+	} {
+		depth, may := Reorder(trackOf(t, c.sps, bPPS))
+		if depth != c.depth || may != c.may {
+			t.Errorf("%s: %d %v, want %d %v", c.name, depth, may, c.depth, c.may)
 		}
-		if i > 4 && dts != 6000*media.Ticks(i-1)+90000 {
-			t.Errorf("picture %d: decoded at %d, want a step behind", i, dts)
-		}
-		last = dts
-	}
-}
-
-func TestOrderGoesOn(t *testing.T) {
-	o, _ := NewOrder(trackOf(t, bSPS, bPPS))
-	o.DTS(prefixed(unhex(t, bSlices[0])), 0)
-	// A slice that cannot be read: decode time is presentation time...
-	if got := o.DTS(prefixed([]byte{0x41}), 5); got != 5 {
-		t.Errorf("%d", got)
-	}
-	if got := o.DTS(prefixed(unhex(t, bSlices[2])), 7); got != 7 {
-		t.Errorf("%d", got)
-	}
-	// ...until the next IDR.
-	if o.DTS(prefixed(unhex(t, bSlices[12])), 90000); o.lost {
-		t.Error("lost after an IDR")
-	}
-	for _, au := range [][]byte{nil, {0, 0, 0, 9, 1}, {0, 0, 0, 0}, {0, 0, 0, 1, 0x41}} {
-		o.DTS(au, 100000)
 	}
 }
 
@@ -179,22 +124,24 @@ func TestSlices(t *testing.T) {
 }
 
 func FuzzTrack(f *testing.F) {
-	f.Add(unhex(f, bSPS), unhex(f, bPPS), unhex(f, bSlices[1]))
+	f.Add(unhex(f, bSPS), unhex(f, bPPS), unhex(f, "419a236c4dffc61ad3"))
 	f.Add(unhex(f, "6742c01ee9408080f0"), unhex(f, "68ce3c80"), []byte{0x41})
 	f.Fuzz(func(t *testing.T, sps, pps, slice []byte) {
 		nal.RecoveryPoint(slice, len(slice)%2 == 0)
 		nal.TrimSet(sps)
 		SameSPS(sps, pps)
+		if len(slice) > 1 {
+			FirstSlice(Type(slice[0]), slice[1:])
+			IsIntra(Type(slice[0]), slice[1:])
+		}
 		track, err := Track([][]byte{sps}, [][]byte{pps})
 		if err != nil {
 			return
 		}
 		Interlaced(FirstSPS(track.Config))
 		SetID(sps)
-		if o, _ := NewOrder(track); o != nil && len(slice) < 1<<16 {
-			o.DTS(append(prefixed(unhex(t, bSlices[0])), prefixed(slice)...), 0)
-			o.DTS(prefixed(slice), 3000)
-			o.DTS(prefixed(slice), 6000)
+		if depth, may := Reorder(track); depth < 0 || depth > MaxReorder || depth > 0 && !may {
+			t.Fatalf("%d %v", depth, may)
 		}
 	})
 }

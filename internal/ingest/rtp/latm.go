@@ -14,6 +14,7 @@ type LATM struct {
 	inBand bool // cpresent: the StreamMuxConfig is in the stream
 	known  bool // mux holds
 	mux    aac.Mux
+	news   aac.Mux // scratch: one that may be news
 	params *media.Track
 	frame  media.Ticks // length of an access unit
 	stats  Stats
@@ -96,9 +97,9 @@ func (d *LATM) Packet(k Packet) {
 func (d *LATM) take(b []byte) {
 	r := bits.Reader{Data: b}
 	if d.inBand && !r.Flag() { // useSameStreamMux
-		mux, err := aac.ReadMux(&r)
-		if err == nil {
-			err = d.configure(&mux)
+		var err error
+		if d.news, err = aac.ReadMux(&r); err == nil {
+			err = d.configure(&d.news)
 		}
 		if err != nil {
 			d.stats.Refused++
