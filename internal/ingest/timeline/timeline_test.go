@@ -235,6 +235,32 @@ func TestReorder(t *testing.T) {
 	near(t, "position", c.pos()-first, 5*step)
 }
 
+// A session that begins in the middle of a GOP: with a picture that others are
+// shown before. None of their stamps is odd.
+func TestReorderFromTheMiddle(t *testing.T) {
+	gop := []time.Duration{6, -2, -2, 1, 2} // shown at 5, 3, 1, 2, 4 behind the last P
+	for begin := range gop {
+		for _, order := range []Reorder{MaybeOutOfOrder, OutOfOrder} {
+			c := newCamera(t)
+			c.line.SetReorder(0, order)
+			c.send(step, step)
+			first := c.pos()
+			var want time.Duration
+			for i := range 100 {
+				s := gop[(begin+i)%len(gop)]
+				want += s
+				if p := c.send(step, s*step); p.Restamped || p.Hole {
+					t.Fatalf("begun at %d, picture %d: %+v", begin, i, p)
+				}
+				near(t, "position", c.pos()-first, want*step)
+			}
+			if u := c.line.Usual(0).Duration(rate); u < step*3/4 || u > step*4/3 {
+				t.Errorf("begun at %d: a usual step of %v", begin, u)
+			}
+		}
+	}
+}
+
 func TestWallTime(t *testing.T) {
 	const second = int64(time.Second)
 	t.Run("a burst at the start", func(t *testing.T) {

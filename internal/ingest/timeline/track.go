@@ -19,8 +19,9 @@ const (
 	ratioSpan = 5 * time.Second
 	minRatio  = 0.9
 	maxRatio  = 1.1
-	// B pictures come no more steps behind the picture they are shown before.
-	maxDepth = 8
+	// B pictures come no more steps behind the picture they are shown before:
+	// as encoders do it, and as they may where they say that they do.
+	maxDepth, maxDeclaredDepth = 8, 17
 	// The burst with which a camera begins is no measure.
 	ratioAfter = time.Second
 	// The usual step is the mean of so many samples.
@@ -43,9 +44,10 @@ type track struct {
 	top    media.Ticks   // highest position given
 	usual  media.Ticks
 
-	block    media.Ticks // top when the block began
+	block    media.Ticks // top when the block began; of the first one the lowest position
 	inBlock  int
-	jumps    int // in a row
+	stepped  bool // the first block is complete
+	jumps    int  // in a row
 	forward  bool
 	sameWay  int // jumps in the same direction in a row
 	frozen   time.Duration
@@ -116,7 +118,11 @@ func (t *track) next(rtp uint32, at time.Duration) Placement {
 	// After a stall samples come in a burst: their steps do not fit their
 	// arrivals, but none is from the future.
 	future := pos.Duration(t.rate) - (at - t.anchor)
-	inOrder := pos > t.last || t.reorder != InOrder && delta.Abs() <= maxJump && (t.usual == 0 || t.top-pos < maxDepth*t.usual)
+	depth := media.Ticks(maxDepth)
+	if t.reorder == OutOfOrder {
+		depth = maxDeclaredDepth
+	}
+	inOrder := pos > t.last || t.reorder != InOrder && delta.Abs() <= maxJump && (t.usual == 0 || t.top-pos < depth*t.usual)
 	if inOrder && (delta.Abs() <= maxJump || step > 0 && future <= maxJump) {
 		t.rtp, t.pos, t.at = rtp, pos, at
 		t.jumps, t.sameWay = 0, 0
@@ -209,11 +215,15 @@ func (t *track) learn(p Placement, duration media.Ticks, at time.Duration) {
 	case p.Restamped:
 		t.block, t.inBlock = top, 0
 	default:
-		t.inBlock++
+		// A session may begin with a picture that others are shown before: then
+		// the first block reaches from the lowest position on.
+		if t.inBlock++; !t.stepped {
+			t.block = min(t.block, p.Time)
+		}
 		if t.usual == 0 || t.inBlock == usualBlock {
 			t.usual = max(1, (top-t.block)/media.Ticks(t.inBlock))
 			if t.inBlock == usualBlock {
-				t.block, t.inBlock = top, 0
+				t.block, t.inBlock, t.stepped = top, 0, true
 			}
 		}
 	}
