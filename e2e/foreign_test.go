@@ -23,7 +23,7 @@ func gstServer(t *testing.T, count int) string {
 	if out, err := exec.Command(python, "-c", `import gi; gi.require_version("GstRtspServer", "1.0"); from gi.repository import GstRtspServer`).CombinedOutput(); err != nil {
 		missing(t, "GStreamer's RTSP server is not installed ("+strings.TrimSpace(string(out))+")")
 	}
-	for _, element := range []string{"x264enc", "x265enc", "avenc_aac", "mulawenc"} {
+	for _, element := range []string{"x264enc", "x265enc", "avenc_aac", "mulawenc", "alawenc", "jpegenc", "opusenc"} {
 		if exec.Command("gst-inspect-1.0", "--exists", element).Run() != nil {
 			missing(t, "GStreamer has no "+element)
 		}
@@ -85,7 +85,58 @@ func TestGStreamer(t *testing.T) {
 	}
 }
 
-// frames counts the samples of a G.711 track: a byte each.
+// The other codecs, from GStreamer's payloaders.
+func TestGStreamerCodecs(t *testing.T) {
+	const fps = 25
+	length := pick(6, 60)
+	w := newWire(t, gstServer(t, length*fps))
+	tests := []struct {
+		mount, video, audio string
+		fps                 int
+		size                string
+	}{
+		{"/h264latm", "h264", "aac", fps, "320,240"},
+		{"/jpegopus", "mjpeg", "opus", fps, "320,240"},
+		{"/jpegl16", "mjpeg", "pcm_s16be", fps, "320,240"},
+		{"/bigjpeg", "mjpeg", "pcm_alaw", fps / 5, "2560,1440"},
+	}
+	var urls []string
+	for _, test := range tests {
+		urls = append(urls, w.url()+test.mount)
+	}
+	s := newSite(t, 4, pick(16, 128), urls...)
+	r := s.record(t)
+	for _, test := range tests {
+		waitFor(t, time.Duration(length+60)*time.Second, "end of "+test.mount, func() bool { return w.first(test.mount).pictures >= length*test.fps*9/10 })
+	}
+	for i := range tests {
+		waitFor(t, 30*time.Second, "gap behind the last sample", func() bool { return len(s.list(t, fmt.Sprintf("cam%d", i+1)).Gaps) > 0 })
+	}
+	r.stop(t)
+	for i, test := range tests {
+		t.Run(test.mount[1:], func(t *testing.T) {
+			sent := w.first(test.mount)
+			v := recorded{t: t, s: s, camera: fmt.Sprintf("cam%d", i+1), fps: test.fps, pictures: sent.pictures}
+			file := v.firstRun()
+			v.video(file, test.video)
+			if size := strings.TrimSpace(output(t, "ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "stream=width,height", "-of", "csv=p=0", file)); size != test.size {
+				t.Errorf("pictures of %s, want %s", size, test.size)
+			}
+			switch test.audio {
+			case "aac":
+				v.audio(file, test.audio, sent.sounds, len(packets(t, file, "a:0")), 44100/1024.0)
+			case "opus":
+				v.audio(file, test.audio, sent.sounds, len(packets(t, file, "a:0")), 50)
+			case "pcm_s16be":
+				v.audio(file, test.audio, sent.bytes, frames(t, file), 4*44100)
+			case "pcm_alaw":
+				v.audio(file, test.audio, sent.bytes, frames(t, file), 8000)
+			}
+		})
+	}
+}
+
+// frames counts the bytes of a PCM track.
 func frames(t *testing.T, file string) (n int) {
 	t.Helper()
 	for _, p := range packets(t, file, "a:0") {

@@ -28,6 +28,7 @@ type sent struct {
 	pictures int // RTP packets with the marker bit on channel 0
 	lead     int // of them before the first sync sample: nobody can decode those
 	aac      int // access units on channel 2 (RFC 3640: a header of 16 bits each)
+	sounds   int // RTP packets on channel 2
 	bytes    int // of RTP payload on channel 2
 	synced   bool
 }
@@ -174,6 +175,7 @@ func (w *wire) frame(f []byte, s *sent) {
 			}
 		}
 	case f[1] == 2:
+		s.sounds++
 		s.aac += int(binary.BigEndian.Uint16(rtp[12:])) / 16
 		s.bytes += len(rtp) - 12
 	}

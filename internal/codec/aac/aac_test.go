@@ -75,6 +75,8 @@ var muxes = []struct {
 	{"with two subframes", "410028103fc0", "1408", 2, 44},
 	{"HE-AAC", "40005623101fe0", "2b118800", 1, 53},
 	{"other data and a CRC", "400028103ff0101554", "1408", 1, 70},
+	{"GStreamer: with a hint at SBR, and no more", "40002410adca00", "120856e500", 1, 56},
+	{"a hint at SBR and PS", "40002810adcb3a911fe0", "140856e59d4880", 1, 77},
 	{"version 1", "8ff80002814080381c01fe00", "14080381c0", 1, 89},
 	{"two programs", "401028103fc0", "", 0, 0},
 	{"two layers", "400228103fc0", "", 0, 0},
@@ -82,7 +84,8 @@ var muxes = []struct {
 	{"frameLengthType 1", "400028107fc0", "", 0, 0},
 	{"another audio object type", "400018103fc0", "", 0, 0},
 	{"version 1A", "c0000000", "", 0, 0},
-	{"cut short", "40002810", "", 0, 0},
+	{"cut short in the AudioSpecificConfig", "400028", "", 0, 0},
+	{"cut short in the AudioSpecificConfig of version 1", "8ff8000281", "", 0, 0},
 	{"nothing", "", "", 0, 0},
 }
 

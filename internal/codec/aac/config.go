@@ -66,6 +66,24 @@ func readConfig(r *bits.Reader) (c config, err error) {
 	return c, nil
 }
 
+// skipHint steps over the hint at SBR and PS that may stand behind an
+// AudioSpecificConfig (§1.6.5.2, syncExtensionType). Where nothing says how long
+// the config is, its first bits tell: as a frameLengthType they are speech.
+func skipHint(r *bits.Reader) {
+	const sbrHint, psHint = 0x2b7, 0x548
+	if peek := *r; peek.U(11) != sbrHint || peek.Short {
+		return
+	}
+	r.Skip(11)
+	if objectType(r) != sbr || !r.Flag() {
+		return
+	}
+	rate(r)
+	if peek := *r; peek.U(11) == psHint && !peek.Short {
+		r.Skip(11 + 1)
+	}
+}
+
 func objectType(r *bits.Reader) uint32 {
 	if t := r.U(5); t != escaped {
 		return t

@@ -25,9 +25,8 @@ func (m *Mux) Equal(o *Mux) bool {
 	return m.SubFrames == o.SubFrames && bytes.Equal(m.Config(), o.Config())
 }
 
-var errMux = errors.New("aac: StreamMuxConfig cut short")
-
-// ReadMux reads a StreamMuxConfig and stops behind it.
+// ReadMux reads a StreamMuxConfig and stops behind it. One that ends with its
+// AudioSpecificConfig is taken as it is meant: GStreamer writes such into SDPs.
 func ReadMux(r *bits.Reader) (m Mux, err error) {
 	version := r.U(1)
 	if version == 1 {
@@ -49,10 +48,14 @@ func ReadMux(r *bits.Reader) (m Mux, err error) {
 		if _, err := readConfig(r); err != nil {
 			return m, fmt.Errorf("aac: AudioSpecificConfig in a StreamMuxConfig: %w", err)
 		}
+		skipHint(r)
 		size = r.Pos - begin
 	}
 	if size > 8*MaxConfigBytes {
 		return m, fmt.Errorf("aac: AudioSpecificConfig of %d bits", size)
+	}
+	if r.Short || size > r.Left()+r.Pos-begin {
+		return m, errors.New("aac: StreamMuxConfig cut short")
 	}
 	r.Pos = begin
 	m.size = len(r.Append(m.asc[:0], size))
@@ -72,9 +75,6 @@ func ReadMux(r *bits.Reader) (m Mux, err error) {
 	}
 	if r.Flag() {
 		r.Skip(8) // crcCheckSum
-	}
-	if r.Short {
-		return m, errMux
 	}
 	return m, nil
 }
