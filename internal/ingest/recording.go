@@ -203,6 +203,9 @@ func (r *recording) observe(now time.Time) {
 		}
 		if s.Refused > 0 {
 			notes = append(notes, fmt.Sprintf("%s: %d packets of a kind that is not supported", tracks[i], s.Refused))
+			if r.c.status.firstRefusal() {
+				r.c.log.Warn("packets of a kind that is not supported are left out (MTAP, say): what they have is missing", "track", tracks[i])
+			}
 		}
 	}
 	r.c.status.observe(now, lost, damaged, r.clock, tracks, notes)

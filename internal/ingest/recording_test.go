@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +161,66 @@ func TestLoss(t *testing.T) {
 	r.gop(5, 100)
 	r.rec.close()
 	r.expect("track 1 at 0: S40 18×40 80 40!", "track 1 at 1680: 40!", "track 1 at 1720: S40 4×40")
+}
+
+// A run that begins with an open GOP has nothing that needs what was before it;
+// the next open GOP has all of its pictures.
+func TestOpenGOP(t *testing.T) {
+	r := newRig(t, time.Hour, "H264")
+	gop := func(base uint32) {
+		for i, n := range []uint32{2, 0, 1, 5, 3, 4, 8, 6, 7} {
+			r.stamp[0] = (base + n) * 3600
+			if i == 0 {
+				r.send(0, "6764000aacd9447b0110000003001000000301e0f1225960", false) // says two out of order
+				r.send(0, "060601c480", false)
+				r.send(0, "61888405", true)
+			} else {
+				r.send(0, "419a01", true)
+			}
+			r.wait(step)
+		}
+	}
+	gop(0)
+	gop(9)
+	r.rec.close()
+	check(t, r.shelf.records)
+	var shown []int64
+	for _, x := range r.shelf.records {
+		at := x.Start
+		for _, s := range x.Buffer.Samples {
+			shown = append(shown, (at+media.Ticks(s.Composition)).Duration(90000).Round(time.Millisecond).Milliseconds()/40)
+			at += media.Ticks(s.Duration)
+		}
+	}
+	first := shown[0]
+	for i := range shown {
+		shown[i] -= first
+	}
+	if got, want := fmt.Sprint(shown), "[0 3 1 2 6 4 5 9 7 8 12 10 11 15 13 14]"; got != want {
+		t.Errorf("shown at %v, want %v", got, want)
+	}
+}
+
+// What cannot be taken is told once for each camera, and costs nothing else.
+func TestRefusedPackets(t *testing.T) {
+	r := newRig(t, time.Hour, "H264")
+	var log strings.Builder
+	r.rec.c.log = slog.New(slog.NewTextHandler(&log, nil))
+	for range 3 {
+		r.gop(20, 100)
+		r.send(0, "7a000100", true) // MTAP16
+		r.wait(time.Second)
+	}
+	r.rec.close()
+	if n := samples(r.shelf.records); n != 60 {
+		t.Errorf("%d samples", n)
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), "not supported") {
+		t.Errorf("%d warnings:\n%s", n, log.String())
+	}
+	if notes := r.rec.c.Status().Notes; len(notes) != 1 || !strings.Contains(notes[0], "3 packets") {
+		t.Errorf("notes: %q", notes)
+	}
 }
 
 func TestLossIsTold(t *testing.T) {

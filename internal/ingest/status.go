@@ -54,14 +54,20 @@ type status struct {
 	lost     uint64 // packets of earlier sessions
 	damaged  uint64
 	skipped  bool // tracks that cannot be stored were told of
+	refused  bool // packets that cannot be taken were
 }
 
 // firstSkip reports true once.
-func (t *status) firstSkip() bool {
+func (t *status) firstSkip() bool { return t.first(&t.skipped) }
+
+// firstRefusal does so too.
+func (t *status) firstRefusal() bool { return t.first(&t.refused) }
+
+func (t *status) first(told *bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	first := !t.skipped
-	t.skipped = true
+	first := !*told
+	*told = true
 	return first
 }
 
