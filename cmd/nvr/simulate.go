@@ -16,11 +16,11 @@ import (
 type simulateCmd struct {
 	Cameras    int     `default:"1" placeholder:"N" help:"Number of cameras (default: 1)."`
 	Port       int     `default:"8554" placeholder:"P" help:"TCP port on 127.0.0.1; 0: any that is free (default: 8554)."`
-	Bitrate    bitrate `default:"1M" placeholder:"RATE" help:"Bits a second of each camera: 800k, 1M, 4.5M (default: 1M)."`
-	Codec      string  `enum:"h264,h265" default:"h264" help:"h264 or h265 (default: h264)."`
+	Bitrate    bitrate `placeholder:"RATE" help:"Bits a second of each camera: 800k, 1M, 4.5M (default: 1M; AV1 and MJPEG have what their clips have)."`
+	Codec      string  `enum:"h264,h265,av1,mjpeg" default:"h264" help:"h264, h265, av1 or mjpeg (default: h264)."`
 	FPS        int     `name:"fps" default:"15" placeholder:"N" help:"Pictures a second (default: 15)."`
 	Audio      bool    `help:"Add a sound track."`
-	AudioCodec string  `enum:"aac,pcmu,pcma" default:"aac" help:"aac, pcmu or pcma (default: aac)."`
+	AudioCodec string  `enum:"aac,latm,opus,pcmu,pcma,l16" default:"aac" help:"aac, latm, opus, pcmu, pcma or l16 (default: aac)."`
 	Auth       string  `enum:"none,basic,digest,digest-sha256" default:"none" help:"Ask for a password: none, basic, digest or digest-sha256 (default: none)."`
 	User       string  `default:"user" help:"User to ask for (default: user)."`
 	Password   string  `default:"password" help:"Password to ask for (default: password)."`
@@ -42,6 +42,9 @@ func (v simulateCmd) Run(c *console) error {
 		Cameras: v.Cameras, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(v.Port)), Bitrate: int(v.Bitrate), Codec: media.Codec(v.Codec), FPS: v.FPS,
 		Auth: simulate.Auth(v.Auth), User: v.User, Password: v.Password, Log: c.log,
 	}
+	if h26x := o.Codec == media.H264 || o.Codec == media.H265; h26x && o.Bitrate == 0 {
+		o.Bitrate = 1_000_000
+	}
 	if v.Audio {
 		o.Audio = simulate.Audio(v.AudioCodec)
 	}
@@ -50,7 +53,7 @@ func (v simulateCmd) Run(c *console) error {
 	}
 	server, err := simulate.New(o)
 	if err != nil {
-		return fmt.Errorf("simulate: %w", err)
+		return err
 	}
 	var devices *device.Server
 	if v.ONVIF >= 0 {

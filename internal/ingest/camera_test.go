@@ -178,6 +178,9 @@ func TestRecordsEverything(t *testing.T) {
 		{"h265 and µ-law", simulate.Options{Codec: media.H265, Audio: simulate.AudioPCMU}, media.H265, media.PCMU},
 		{"h264 out of band, digest", simulate.Options{OutOfBand: true, Auth: simulate.AuthDigestSHA256, User: "u", Password: "p@:/"}, media.H264, ""},
 		{"h265 out of band, A-law", simulate.Options{Codec: media.H265, OutOfBand: true, Audio: simulate.AudioPCMA}, media.H265, media.PCMA},
+		{"av1 and opus", simulate.Options{Codec: media.AV1, Audio: simulate.AudioOpus}, media.AV1, media.Opus},
+		{"mjpeg and L16", simulate.Options{Codec: media.MJPEG, Audio: simulate.AudioL16}, media.MJPEG, media.L16},
+		{"h264 and LATM", simulate.Options{Audio: simulate.AudioLATM}, media.H264, media.AAC},
 		{"h264 at 8 Mbit/s", simulate.Options{Bitrate: 8_000_000}, media.H264, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -38,9 +38,9 @@ func TestAACSound(t *testing.T) {
 	}
 	payload := 0
 	for i, p := range s.packets {
-		au := p[frameHeader+rtpHeader:]
+		au := p.wire[frameHeader+rtpHeader:]
 		size := int(au[2])<<5 | int(au[3])>>3 // AU-header: 13 bits of size, 3 of index
-		if au[0] != 0 || au[1] != 16 || au[3]&7 != 0 || size != len(au)-4 || p[frameHeader+1] != 97|0x80 {
+		if au[0] != 0 || au[1] != 16 || au[3]&7 != 0 || size != len(au)-4 || p.wire[frameHeader+1] != 97|0x80 || p.media != size {
 			t.Errorf("packet %d: AU header %x of %d bytes", i, au[:4], len(au)-4)
 		}
 		payload += size

@@ -15,21 +15,41 @@ var (
 	clipH264 []byte
 	//go:embed clips/picture.h265
 	clipH265 []byte
+	//go:embed clips/picture.obu
+	clipAV1 []byte
+	//go:embed clips/picture.mjpeg
+	clipMJPEG []byte
 	//go:embed clips/tone.aac
 	clipAAC []byte
+	//go:embed clips/tone.opus
+	clipOpus []byte
 )
+
+// loadClipOf reads the clip of a codec.
+func loadClipOf(codec media.Codec) (*clip, error) {
+	switch codec {
+	case media.H265:
+		return parseClip(codec, clipH265)
+	case media.AV1:
+		return parseOBUs(clipAV1)
+	case media.MJPEG:
+		return parseJPEGs(clipMJPEG)
+	}
+	return parseClip(codec, clipH264)
+}
 
 // clip is a piece of video that a camera shows again and again.
 type clip struct {
 	codec    media.Codec
-	sets     [][]byte // parameter sets: SPS, PPS; VPS, SPS, PPS
+	sets     [][]byte // parameter sets: SPS, PPS; VPS, SPS, PPS; sequence header
+	jpeg     jpegHeader
 	pictures []picture
 	gop      int // pictures from one sync sample to the next
 }
 
 // picture is an access unit without parameter sets, delimiter and SEI.
 type picture struct {
-	slices [][]byte
+	slices [][]byte // NAL units; OBUs without their size; the scan of a JPEG
 	sync   bool
 }
 
@@ -129,10 +149,7 @@ func (c *clip) addSet(nal []byte) error {
 }
 
 func (c *clip) check() error {
-	want := 2
-	if c.codec == media.H265 {
-		want = 3
-	}
+	want := map[media.Codec]int{media.H264: 2, media.H265: 3, media.AV1: 1}[c.codec]
 	if len(c.sets) != want {
 		return fmt.Errorf("clip: %d parameter sets, want %d", len(c.sets), want)
 	}

@@ -52,6 +52,9 @@ const (
 	AudioAAC  Audio = "aac"
 	AudioPCMU Audio = "pcmu"
 	AudioPCMA Audio = "pcma"
+	AudioL16  Audio = "l16"
+	AudioLATM Audio = "latm" // AAC as MP4A-LATM
+	AudioOpus Audio = "opus"
 )
 
 // Auth is how clients prove who they are.
@@ -80,9 +83,9 @@ type Options struct {
 	Cameras int    // how many; 0 means 1
 	Addr    string // host:port of RTSP, loopback only; empty means 127.0.0.1 and any port
 
-	Codec   media.Codec // media.H264 (also when empty) or media.H265
-	FPS     int         // pictures a second; 0 means 15. A GOP is 30 pictures whatever FPS is
-	Bitrate int         // bits of video a second as recorded; 0, or below the clip's own: the clip's own
+	Codec   media.Codec // media.H264 (also when empty), H265, AV1 or MJPEG
+	FPS     int         // pictures a second; 0 means 15. A GOP is 30 pictures whatever FPS is (of MJPEG: 1)
+	Bitrate int         // bits of video a second as recorded; 0, or below the clip's own: the clip's own. Of H.264 and H.265 only
 	Audio   Audio
 
 	// OutOfBand leaves the parameter sets to the SDP. Otherwise they also stand
@@ -142,13 +145,22 @@ func (o Options) check() error {
 		within("bitrate", o.Bitrate, 0, maxBitrate),
 		within("backlog", o.Backlog, 1, maxBacklog),
 	}
-	if o.Codec != media.H264 && o.Codec != media.H265 {
-		errs = append(errs, fmt.Errorf("codec %q: want h264 or h265", o.Codec))
+	switch o.Codec {
+	case media.H264, media.H265:
+	case media.AV1, media.MJPEG:
+		if o.Bitrate > 0 {
+			errs = append(errs, fmt.Errorf("codec %s has the bit rate of its clip: leave it out", o.Codec))
+		}
+		if o.OutOfBand {
+			errs = append(errs, fmt.Errorf("codec %s has no parameter sets in the SDP", o.Codec))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("codec %q: want h264, h265, av1 or mjpeg", o.Codec))
 	}
 	switch o.Audio {
-	case AudioNone, AudioAAC, AudioPCMU, AudioPCMA:
+	case AudioNone, AudioAAC, AudioPCMU, AudioPCMA, AudioL16, AudioLATM, AudioOpus:
 	default:
-		errs = append(errs, fmt.Errorf("audio %q: want none, aac, pcmu or pcma", o.Audio))
+		errs = append(errs, fmt.Errorf("audio %q: want none, aac, pcmu, pcma, l16, latm or opus", o.Audio))
 	}
 	switch o.Auth {
 	case AuthNone:

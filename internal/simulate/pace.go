@@ -88,10 +88,10 @@ func (s *Server) sendSoundUntil(c *camera, until time.Time) {
 		if due.After(until) {
 			return
 		}
-		frame := s.sound.packets[c.nextPacket%uint64(len(s.sound.packets))]
+		p := &s.sound.packets[c.nextPacket%uint64(len(s.sound.packets))]
 		viewers, silent := c.watchers()
 		for _, v := range viewers {
-			v.sendSound(c.nextPacket, s.sound, frame, silent, due)
+			v.sendSound(c.nextPacket, s.sound, p, silent, due)
 		}
 		c.nextPacket++
 	}

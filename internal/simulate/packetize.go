@@ -30,6 +30,12 @@ type template struct {
 // templates packetizes a clip with marks and the filler that brings it to
 // bitrate. Parameter sets go in front of sync samples where inBand is set.
 func (c *clip) templates(fps, bitrate int, inBand bool) ([]template, error) {
+	switch c.codec {
+	case media.AV1:
+		return c.templatesAV1()
+	case media.MJPEG:
+		return c.templatesMJPEG()
+	}
 	n := len(c.pictures)
 	marked := c.naturalBytes() + n*(nalLengthSize+markBytes(c.codec))
 	fillers := fillerSizes(c.codec, n, bitrate*n/8/fps-marked)

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"nvr/internal/media"
 )
 
 // Server is the fleet.
@@ -62,11 +60,7 @@ func New(o Options) (*Server, error) {
 
 // prepare packetizes what the cameras show.
 func (s *Server) prepare() (err error) {
-	source := clipH264
-	if s.o.Codec == media.H265 {
-		source = clipH265
-	}
-	if s.clip, err = parseClip(s.o.Codec, source); err != nil {
+	if s.clip, err = loadClipOf(s.o.Codec); err != nil {
 		return err
 	}
 	if s.sound, err = newSound(s.o.Audio); err != nil {

@@ -83,7 +83,7 @@ func (v *viewer) sendTemplate(f *flow, t *template) bool {
 }
 
 // sendSound sends packet n of the camera's sound.
-func (v *viewer) sendSound(n uint64, s *sound, frame []byte, silent bool, due time.Time) {
+func (v *viewer) sendSound(n uint64, s *sound, p *soundPacket, silent bool, due time.Time) {
 	f := v.audio
 	at := n * uint64(s.perPacket)                                      // of the camera's timeline, in samples of sound
 	from := v.from * uint64(s.rate) / uint64(v.camera.fps)             // the first picture's instant
@@ -91,6 +91,7 @@ func (v *viewer) sendSound(n uint64, s *sound, frame []byte, silent bool, due ti
 		return
 	}
 	timestamp := f.timestamp + uint32(at-from)
+	frame := p.wire
 	patchPacket(frame, byte(f.rtp), f.sequence, timestamp, f.ssrc)
 	ok := false
 	if f.udp {
@@ -106,7 +107,7 @@ func (v *viewer) sendSound(n uint64, s *sound, frame []byte, silent bool, due ti
 	f.packets++
 	f.octets += uint32(len(frame) - frameHeader - rtpHeader)
 	v.camera.audioSent.Add(1)
-	v.camera.audioES.Add(int64(len(frame) - frameHeader - rtpHeader - s.headerSize))
+	v.camera.audioES.Add(int64(p.media))
 	v.report(f, due, timestamp)
 }
 

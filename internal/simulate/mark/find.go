@@ -43,7 +43,16 @@ func Find(b []byte, found func(Mark)) {
 		from = at + TextSize
 		codec, nal, ok := markStart(b, at)
 		m.Offset = nal
-		m.Damaged = !ok || !unitsMatch(b, codec, nal, at+TextSize, units, sum)
+		switch end := at + TextSize; {
+		case !ok:
+			m.Damaged = true
+		case codec == media.AV1:
+			m.Damaged = !obusMatch(b, end, units, sum)
+		case codec == media.MJPEG:
+			m.Damaged = !scanMatches(b, nal, end, sum)
+		default:
+			m.Damaged = !unitsMatch(b, codec, nal, end, units, sum)
+		}
 		found(m)
 	}
 }
@@ -57,7 +66,7 @@ func markStart(b []byte, text int) (codec media.Codec, nal int, ok bool) {
 			return codec, text - len(before) - headerSize(codec), true
 		}
 	}
-	return "", text, false
+	return markStartOther(b, text)
 }
 
 // unitsMatch reports whether the filler and slices behind the mark at nal,

@@ -8,6 +8,9 @@
 // emulation prevention and survives any container that keeps NAL units
 // contiguous (Annex B, MP4, Matroska, our pool files; not MPEG-TS).
 //
+// In AV1 it is a metadata OBU in front of the frames, in JPEG a comment behind the
+// scan, where RTP leaves it; the sum is of the OBUs behind it, or of the scan.
+//
 //	offset  bytes  is
 //	     0     16  UUID, "nvr-simulate-mk1"
 //	    16      5  camera, decimal, from 1
@@ -65,6 +68,7 @@ const (
 
 // New makes the mark's NAL unit for an access unit whose filler and slices
 // are units, and returns it with the offset of its text, which Set fills in.
+// OBUs are without a size, and the mark is; a scan is without what is behind it.
 // The numbers are all zero until then.
 func New(codec media.Codec, units [][]byte) (nal []byte, text int, err error) {
 	if len(units) == 0 || len(units) > MaxUnits {
@@ -74,11 +78,13 @@ func New(codec media.Codec, units [][]byte) (nal []byte, text int, err error) {
 	for _, u := range units {
 		sum = crc32.Update(sum, crc32.IEEETable, u)
 	}
-	nal = append(seiHeader(codec), payloadUserData, TextSize)
+	nal = append(nal, textPrefix(codec)...)
 	text = len(nal)
 	nal = append(nal, uuid...)
 	nal = append(nal, make([]byte, TextSize-len(uuid))...)
-	nal = append(nal, rbspStop)
+	if codec != media.MJPEG {
+		nal = append(nal, rbspStop) // and trailing_bits of AV1, §5.3.4
+	}
 	t := nal[text:]
 	putDecimal(t[offUnits:offSum], uint64(len(units)))
 	putHex(t[offSum:offTextSum], sum)

@@ -2,7 +2,7 @@ package mark
 
 import "nvr/internal/media"
 
-// What the package knows of the two codecs. It is written from the standards
+// What the package knows of the codecs. It is written from the standards
 // and shares nothing with the recorder's own parsers: a mistake there must not
 // cancel itself here.
 
@@ -20,6 +20,17 @@ func seiHeader(codec media.Codec) []byte {
 		return []byte{seiH265 << 1, 1} // nuh_layer_id 0, nuh_temporal_id_plus1 1
 	}
 	return []byte{seiH264}
+}
+
+// textPrefix is what stands before a mark's text.
+func textPrefix(codec media.Codec) []byte {
+	switch codec {
+	case media.AV1:
+		return []byte{obuMetadata, metadataT35, countryCode}
+	case media.MJPEG:
+		return []byte{0xff, jpegComment, 0, 2 + TextSize}
+	}
+	return append(seiHeader(codec), payloadUserData, TextSize)
 }
 
 // headerSize is the size of the codec's NAL unit header.
