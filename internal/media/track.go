@@ -32,7 +32,7 @@ type Codec string
 const (
 	H264  Codec = "h264"  // NAL units, each behind its length in 4 bytes big-endian (ISO/IEC 14496-15 §4.3); no parameter sets, no delimiters
 	H265  Codec = "h265"  // as H264
-	AV1   Codec = "av1"   // OBUs of one temporal unit without the delimiter
+	AV1   Codec = "av1"   // OBUs of one temporal unit, each with its size, without the delimiter; a sync sample has its sequence header
 	MJPEG Codec = "mjpeg" // one JFIF picture
 	AAC   Codec = "aac"   // one raw access unit, no ADTS
 	Opus  Codec = "opus"  // one packet
@@ -57,8 +57,9 @@ type Track struct {
 
 	// Config is the decoder configuration, exactly the bytes of its MP4 box:
 	// H.264: AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1),
-	// H.265: HEVCDecoderConfigurationRecord (§8.3.3.1), AAC: AudioSpecificConfig
-	// (ISO/IEC 14496-3 §1.6.2.1); empty for G.711 and L16.
+	// H.265: HEVCDecoderConfigurationRecord (§8.3.3.1), AV1:
+	// AV1CodecConfigurationRecord (AV1 in ISOBMFF §2.3.3), AAC: AudioSpecificConfig
+	// (ISO/IEC 14496-3 §1.6.2.1); empty for MJPEG, Opus, G.711 and L16.
 	Config []byte
 
 	Width, Height uint16 // video, in pixels after cropping; 0 when unknown

@@ -3,6 +3,8 @@ package rtp
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -182,6 +184,39 @@ func TestUnitsAreBounded(t *testing.T) {
 	}
 	if stats := play(t, newH264(p), append(steps, "m @3 658803")); stats.DroppedUnits == 0 || len(p.lines) != 1 {
 		t.Errorf("SEI for ever: %+v, %d units", stats, len(p.lines))
+	}
+}
+
+// What counts as a place to begin where a stream has no IDR.
+func TestPatience(t *testing.T) {
+	run := func(head []string, n int, picture string, tail ...string) (syncs []int) {
+		p := &page{}
+		steps := append([]string(nil), head...)
+		for i := range n {
+			steps = append(steps, fmt.Sprintf("m @%d %s", 10+i, picture))
+		}
+		play(t, newH264(p), append(steps, tail...))
+		for i, line := range p.lines {
+			if strings.Contains(line, "sync") {
+				syncs = append(syncs, i)
+			}
+		}
+		return syncs
+	}
+	const intra, inter = "6188843f", "419a02"
+	for _, c := range []struct {
+		name string
+		got  []int
+		want []int
+	}{
+		{"intra pictures that say nothing", run(nil, 3*patience, intra), []int{patience, 2*patience + 1}},
+		{"not a single intra picture", run(nil, 5*patience, inter), []int{2 * patience, 4*patience + 1}},
+		{"a very long GOP", run([]string{"m @1 658801"}, 5*patience, inter), []int{0}},
+		{"and an intra picture in it", run([]string{"m @1 658801"}, 5*patience, inter, "m @9000 "+intra), []int{0, 5*patience + 1}},
+	} {
+		if !slices.Equal(c.got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, c.got, c.want)
+		}
 	}
 }
 

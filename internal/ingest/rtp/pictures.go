@@ -47,9 +47,9 @@ const (
 	packetsSearched = 256
 	// Recovery points nearer to each other are decoration.
 	recoverySpacing = 8
-	// After so many pictures without a place to begin, any intra picture is one,
-	// and after as many again any picture at all: there are encoders that refresh
-	// the picture bit by bit and never say so.
+	// After so many pictures without a place to begin, any intra picture is one.
+	// Where a stream has shown no place at all, after as many again any picture is:
+	// there are encoders that refresh bit by bit and never say so.
 	patience = 600
 )
 
@@ -86,6 +86,7 @@ type pictures struct {
 	openDamaged bool   // which was damaged
 
 	seenIDR       bool
+	seenSync      bool
 	recoveries    int // since the last IDR
 	sinceSync     int // pictures
 	sinceRecovery int
@@ -351,7 +352,8 @@ func (p *pictures) isSync(u *unit) bool {
 	if p.recover.recovery {
 		p.sinceRecovery = 0
 	}
-	if sync || u.intra && p.sinceSync > patience || p.sinceSync > 2*patience {
+	p.seenSync = p.seenSync || sync
+	if sync || u.intra && p.sinceSync > patience || !p.seenSync && p.sinceSync > 2*patience {
 		p.sinceSync = 0
 		return true
 	}

@@ -191,6 +191,15 @@ func FuzzFind(f *testing.F) {
 		f.Add(frameLength(nals...))
 		f.Add(nals[0])
 	}
+	for _, codec := range []media.Codec{media.AV1, media.MJPEG} {
+		units := [][]byte{{0x30, 1, 2, 3}}
+		m, _, err := New(codec, units)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(append([]byte{0xff, 0xda, 0, 2, 0x30, 1, 2, 3}, append(m, 0xff, 0xd9)...))
+		f.Add(append(append([]byte{0x2a, byte(len(m) - 1)}, m[1:]...), 0x32, 3, 1, 2, 3))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		last := -1
 		Find(b, func(m Mark) {
