@@ -2,13 +2,11 @@ package rtp
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/big"
 	"strings"
 	"testing"
-	"time"
 
 	"nvr/internal/codec/aac"
 	"nvr/internal/codec/bits"
@@ -229,37 +227,6 @@ func TestLATM(t *testing.T) {
 func FuzzLATM(f *testing.F) { fuzz(f, latmCases, newLATMWith("410028103fc0")) }
 
 func FuzzLATMInBand(f *testing.F) { fuzz(f, latmInBandCases, newLATM) }
-
-func BenchmarkLATM(b *testing.B) {
-	payload, _ := hex.DecodeString(latmElement(latmMux, 44, "c8"+strings.Repeat("a5", 200)))
-	benchmarkAudio(b, newLATM, payload)
-}
-
-func BenchmarkOpus(b *testing.B) {
-	benchmarkAudio(b, newOpus, append([]byte{0xf8}, make([]byte, 200)...))
-}
-
-func BenchmarkL16(b *testing.B) { benchmarkAudio(b, newL16, make([]byte, 960)) }
-
-// benchmarkAudio sends packets of one unit each.
-func benchmarkAudio(b *testing.B, make func(Sink) Depacketizer, payload []byte) {
-	r := &ring{}
-	r.b = append(r.b, bytes.Repeat([]byte{0}, 2<<20)...)[:0]
-	rc := NewReceiver(make(r), 96)
-	p := packet(96, 0x80, 0, 0, payload)
-	b.SetBytes(int64(len(payload)))
-	b.ReportAllocs()
-	now, n := time.Now(), 0
-	for b.Loop() {
-		p[2], p[3] = byte(n>>8), byte(n)
-		binary.BigEndian.PutUint32(p[4:], uint32(n*1024))
-		rc.Packet(p, now)
-		n++
-	}
-	if r.n != n {
-		b.Fatalf("%d units of %d: %+v", r.n, n, rc.Stats())
-	}
-}
 
 func TestParse(t *testing.T) {
 	for _, c := range []struct {

@@ -1,11 +1,8 @@
 package rtp
 
 import (
-	"bytes"
-	"encoding/hex"
 	"strings"
 	"testing"
-	"time"
 
 	"nvr/internal/codec/av1"
 )
@@ -139,53 +136,3 @@ func TestAV1IsBounded(t *testing.T) {
 }
 
 func FuzzAV1(f *testing.F) { fuzz(f, av1Cases, newAV1) }
-
-// A 4 Mbit/s camera: pictures of 24 fragments of 1400 bytes.
-func BenchmarkAV1(b *testing.B) {
-	r := &ring{b: make([]byte, 0, 2<<20)}
-	seq, _ := hex.DecodeString("28" + seqOBU + "301001")
-	first := packet(96, 0x80, 0, 0, seq)
-	benchmark(b, NewAV1(r), r, first, func(i, n int) []byte {
-		z := byte(0xd0)
-		switch i {
-		case 0:
-			return append([]byte{0x50, 0x30, 0x30}, bytes.Repeat([]byte{0xa5}, 1385)...)
-		case n - 1:
-			z = 0x90
-		}
-		return append([]byte{z}, bytes.Repeat([]byte{0xa5}, 1387)...)
-	})
-}
-
-// benchmark sends first, and pictures of 24 packets with the payloads that make
-// returns, again and again.
-func benchmark(b *testing.B, d Depacketizer, r *ring, first []byte, make func(i, n int) []byte) {
-	rc := NewReceiver(d, 96)
-	const packets = 24
-	var pkts [packets][]byte
-	for i := range pkts {
-		marker := byte(0)
-		if i == packets-1 {
-			marker = 0x80
-		}
-		pkts[i] = packet(96, marker, 0, 0, make(i, packets))
-	}
-	now := time.Now()
-	if first != nil {
-		rc.Packet(first, now)
-	}
-	b.SetBytes(1400)
-	b.ReportAllocs()
-	n := 0
-	for b.Loop() {
-		p := pkts[n%packets]
-		p[2], p[3] = byte((n+1)>>8), byte(n+1)
-		stamp := (n/packets + 1) * 3000
-		p[4], p[5], p[6], p[7] = byte(stamp>>24), byte(stamp>>16), byte(stamp>>8), byte(stamp)
-		rc.Packet(p, now)
-		n++
-	}
-	if n > 10*packets && r.n < n/packets-1 {
-		b.Fatalf("%d pictures of %d packets: %+v", r.n, n, rc.Stats())
-	}
-}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"nvr/internal/codec/nal"
 )
@@ -275,57 +274,3 @@ func TestInterleaverIsBounded(t *testing.T) {
 func FuzzH264(f *testing.F) { fuzz(f, h264Cases, newH264) }
 
 func FuzzH264Interleaved(f *testing.F) { fuzz(f, h264InterleavedCases, newInterleavedH264) }
-
-// ring is a Sink that does what a record builder does, and no more.
-type ring struct {
-	b    []byte
-	unit int
-	n    int
-}
-
-func (r *ring) Append(p []byte) bool {
-	r.b = append(r.b, p...)
-	return true
-}
-func (r *ring) Patch(at int, n uint32) { r.b[r.unit+at+3] = byte(n) }
-func (r *ring) Head(Head)              { r.n++ }
-func (r *ring) Abort()                 { r.b = r.b[:r.unit] }
-func (r *ring) Commit() {
-	if r.unit = len(r.b); r.unit > 1<<20 {
-		r.b, r.unit = r.b[:0], 0
-	}
-}
-
-// A 4 Mbit/s camera: pictures of 24 fragments of 1400 bytes.
-func BenchmarkH264(b *testing.B) {
-	r := &ring{b: make([]byte, 0, 2<<20)}
-	rc := NewReceiver(NewH264(r, sets(sps264, pps264), 0), 96)
-	const packets = 24
-	pkts := make([][]byte, packets)
-	for i := range pkts {
-		h := byte(0x01)
-		if i == 0 {
-			h = 0x81
-		}
-		marker := byte(0)
-		if i == packets-1 {
-			h, marker = 0x41, 0x80
-		}
-		pkts[i] = packet(96, marker, 0, 0, append([]byte{0x5c, h, 0x9a}, bytes.Repeat([]byte{0xa5}, 1385)...))
-	}
-	b.SetBytes(1400)
-	b.ReportAllocs()
-	now := time.Now()
-	n := 0
-	for b.Loop() {
-		p := pkts[n%packets]
-		p[2], p[3] = byte(n>>8), byte(n)
-		stamp := n / packets * 3000
-		p[4], p[5], p[6], p[7] = byte(stamp>>24), byte(stamp>>16), byte(stamp>>8), byte(stamp)
-		rc.Packet(p, now)
-		n++
-	}
-	if n > 10*packets && r.n < n/packets-1 {
-		b.Fatalf("%d pictures of %d packets", r.n, n)
-	}
-}

@@ -213,18 +213,3 @@ func TestMJPEGIsBounded(t *testing.T) {
 }
 
 func FuzzMJPEG(f *testing.F) { fuzz(f, mjpegCases, newMJPEG) }
-
-func BenchmarkMJPEG(b *testing.B) {
-	r := &ring{b: make([]byte, 0, 2<<20)}
-	benchmark(b, NewMJPEG(r, 0, 0), r, nil, func(i, _ int) []byte {
-		size := 1388 - 8
-		h := []byte{0, 0, 0, 0, 1, 200, 80, 60}
-		if i == 0 {
-			h = append(h, 0, 0, 0, 128)
-			h = append(h, bytes.Repeat([]byte{9}, 128)...)
-		}
-		at := i * size
-		h[1], h[2], h[3] = byte(at>>16), byte(at>>8), byte(at)
-		return append(h, bytes.Repeat([]byte{0x5a}, size)...)
-	})
-}

@@ -3,6 +3,7 @@ package rtsp
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -43,6 +44,7 @@ type description struct {
 type section struct {
 	Media
 	payloads   []uint8
+	forgotten  int // of them, those at the front that the m= line did not list
 	attributes int
 	sendOnly   bool
 	dimensions string // of a=x-dimensions: JPEG pictures over 2040 (GStreamer, Axis)
@@ -215,7 +217,12 @@ func (s *section) rtpmap(value string) {
 	if len(parts) > 2 {
 		f.Channels = int(min(leadingNumber(parts[2]), 255))
 	}
-	s.addPayload(f.PayloadType)
+	// A type that the m= line forgot is the one that is meant, before those that
+	// it lists: "m=audio 0 RTP/AVP 0" with a=rtpmap:97 MPEG4-GENERIC.
+	if !slices.Contains(s.payloads, f.PayloadType) {
+		s.payloads = slices.Insert(s.payloads, s.forgotten, f.PayloadType)
+		s.forgotten++
+	}
 }
 
 // leadingNumber reads the digits that v begins with; 0 where there are none.

@@ -23,7 +23,7 @@ var sdpCases = []struct {
 		want: []string{"video 96 H264/90000/0 map[] @t 25 fps"}},
 	{name: "macro-video, Uniarch: broken o= and c=", sdp: "v=0\r\no=- 1001 1 IN\r\nc=IN\r\nm=video 0 RTP/AVP 26\r\n", want: []string{"video 26 JPEG/90000/0 map[] @"}},
 	{name: "Symynelec: rubbish port", sdp: "m=video -1353744643 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n", want: []string{"video 96 H264/90000/0 map[] @"}},
-	{name: "no port", sdp: "m=audio RTP/AVP 0\r\na=rtpmap:97 mpeg4-generic/16000/1\r\n", want: []string{"audio 0 PCMU/8000/1 map[], 97 MPEG4-GENERIC/16000/1 map[] @"}},
+	{name: "no port", sdp: "m=audio RTP/AVP 0\r\na=rtpmap:97 mpeg4-generic/16000/1\r\n", want: []string{"audio 97 MPEG4-GENERIC/16000/1 map[], 0 PCMU/8000/1 map[] @"}},
 	{name: "TP-Link, Mercury, BZBGEAR: unknown media", sdp: "m=application/TP-LINK 0 RTP/AVP smart/1/90000\r\na=rtpmap:95 TP-LINK/90000\r\nm=vana 0 RTP/AVP 96\r\nm=metadata 0 RTP/AVP 97\r\nm=\r\n" +
 		"m=application 0 RTP/AVP 107\r\na=rtpmap:107 vnd.onvif.metadata/90000\r\n", want: []string{"application 107 VND.ONVIF.METADATA/90000/0 map[] @"}, warnings: 4},
 	{name: "Dahua: several payload types, one without rtpmap", sdp: "m=video 0 RTP/AVP 98 96\r\na=rtpmap:96 H264/90000\r\n", want: []string{"video 96 H264/90000/0 map[] @"}},
