@@ -151,7 +151,7 @@ func (c *color) read(r *bits.Reader, profile byte) {
 	if r.Flag() {
 		c.described = r.U(24)
 	}
-	const sRGB = 1<<16 | 13<<8 | 0 // CP_BT_709, TC_SRGB, MC_IDENTITY
+	const sRGB = 1<<16 | 13<<8 // CP_BT_709, TC_SRGB, MC_IDENTITY (0)
 	switch {
 	case c.mono:
 		c.full, c.subX, c.subY = r.Flag(), true, true

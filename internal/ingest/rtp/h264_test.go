@@ -141,6 +141,19 @@ func TestH264Parameters(t *testing.T) {
 	}
 }
 
+// An encoder that counts its ids on with each change means the newest one.
+func TestNewestSetCounts(t *testing.T) {
+	p := &page{}
+	play(t, NewH264(p, nil, 0), []string{
+		"@1 6742001eda11e4", pps264, "m 658801", // id 0, 64x48
+		"@2 6742001e56820d90", "m 658802", // id 1, 128x96
+		"@3 6742001eda11e4", "m 658803", // nothing new
+	})
+	if len(p.params) != 3 || p.params[0].Width != 64 || p.params[1].Width != 128 || p.params[1].Height != 96 || p.params[2] != p.params[1] {
+		t.Errorf("%v", p.params)
+	}
+}
+
 // Two fields of one picture: each has a first slice, both have one time.
 func TestFields(t *testing.T) {
 	p := &page{}
