@@ -44,8 +44,9 @@ type builder struct {
 	runAt  media.Ticks // the same in the run's time,
 	fixed  bool        // if the record before has decided it,
 	runPos media.Ticks // for a sample at this position
-	last   media.Ticks // decode position of the last sample
-	begun  bool        // last holds
+	last   media.Ticks // decode position of the last sample,
+	top    media.Ticks // and the highest position at which one is shown,
+	begun  bool        // if there is one
 	ended  media.Ticks // run's time at which the last record began
 	synced media.Ticks // position of the last cut at a sync sample
 	recent int         // bytes of recent records
@@ -136,7 +137,11 @@ func (b *builder) Head(h rtp.Head) {
 			r.first = h.Arrival
 		}
 	}
-	if lost := h.Gap && b.begun && usual > 0 && p.Time-b.last > 2*usual; p.Hole || lost {
+	hole := 2 * usual
+	if b.order.depth > 0 { // pictures that others are shown before are further apart
+		hole = max(hole, media.FromDuration(minGap, b.rate))
+	}
+	if lost := h.Gap && b.begun && usual > 0 && p.Time-b.top > hole; p.Hole || lost {
 		b.hole(&h, p.Time)
 	}
 	if cause := r.line.Due(); cause != 0 && b.leads && h.Sync && b.begun {
@@ -164,7 +169,7 @@ func (b *builder) Head(h rtp.Head) {
 func (b *builder) hole(h *rtp.Head, pos media.Ticks) {
 	b.cut(cutForced, 0)
 	b.order.begin()
-	if !b.leads || !b.begun || (pos-b.last).Duration(b.rate) < minGap {
+	if !b.leads || !b.begun || (pos-b.top).Duration(b.rate) < minGap {
 		return
 	}
 	if h.Gap {
@@ -197,6 +202,9 @@ func (b *builder) Commit() {
 	dts := b.order.decode(b.pts, b.rec.line.Usual(b.index), b.rate)
 	if b.begun {
 		dts = max(dts, b.last+1)
+		b.top = max(b.top, b.pts)
+	} else {
+		b.top = b.pts
 	}
 	if len(b.buf.Samples) == maxSamples {
 		b.cut(cutForced, 0)

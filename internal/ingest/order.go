@@ -35,7 +35,8 @@ type order struct {
 
 	held  [maxReorder + 1]media.Ticks // shown times that are no decode times yet, ascending
 	n     int
-	first media.Ticks // shown time of the run's first picture
+	first media.Ticks // shown time of the run's first picture,
+	step  media.Ticks // and how far before it the others are decoded
 	count int         // pictures of the run
 	used  bool        // top holds
 	top   media.Ticks // the last shown time that became a decode time
@@ -69,7 +70,10 @@ func (o *order) begin() { o.n, o.count, o.used = 0, 0, false }
 // distance of pictures, 0 before it is known; rate is the clock.
 func (o *order) decode(pts, usual media.Ticks, rate uint32) media.Ticks {
 	if o.count == 0 {
-		o.first = pts
+		if usual == 0 {
+			usual = media.Ticks(rate) / 25
+		}
+		o.first, o.step = pts, min(usual, media.FromDuration(decodeLead, rate)/media.Ticks(o.depth+1))
 	}
 	if o.used && o.may && pts < o.top && o.depth < maxReorder {
 		o.depth++ // more are out of order than was said: top came too early
@@ -83,12 +87,7 @@ func (o *order) decode(pts, usual media.Ticks, rate uint32) media.Ticks {
 		copy(o.held[:o.n], o.held[1:])
 		o.top, o.used = dts, true
 	} else { // a run begins: its first pictures are decoded ahead of it
-		step := usual
-		if step == 0 {
-			step = media.Ticks(rate) / 25
-		}
-		step = min(step, media.FromDuration(decodeLead, rate)/media.Ticks(o.depth+1))
-		dts = o.first - media.Ticks(o.depth-o.count)*step
+		dts = o.first - media.Ticks(o.depth-o.count)*o.step
 	}
 	if o.count > 0 {
 		dts = max(dts, o.last+1)

@@ -201,6 +201,44 @@ func TestOpenGOP(t *testing.T) {
 	}
 }
 
+// A picture that is lost among B pictures is no hole, and does not upset the
+// decode times of those behind it; eighteen that are lost are one.
+func TestLossAmongBPictures(t *testing.T) {
+	r := newRig(t, time.Hour, "H264")
+	send := func(n uint32, unit string) {
+		r.stamp[0] = n * 3600
+		r.send(0, unit, true)
+		r.wait(step)
+	}
+	r.send(0, "6764000aacd9447b0110000003001000000301e0f1225960", false) // says two out of order
+	send(0, "658801")
+	order := []uint32{3, 1, 2, 6, 4, 5}
+	for i := range uint32(60) {
+		n := i/6*6 + order[i%6]
+		switch {
+		case i == 20, i > 28 && i <= 46:
+			r.seq[0]++
+			r.wait(step)
+		default:
+			send(n, "419a01")
+		}
+	}
+	r.rec.close()
+	if len(r.shelf.records) != 2 {
+		t.Fatalf("%d records: %v", len(r.shelf.records), r.listing())
+	}
+	for _, x := range r.shelf.records {
+		for i, s := range x.Buffer.Samples {
+			if s.Composition < 0 {
+				t.Errorf("sample %d is shown %d ticks before it is decoded", i, -s.Composition)
+			}
+		}
+	}
+	if g := r.shelf.gaps; len(g) != 1 || g[0].Reason != media.ReasonLoss {
+		t.Errorf("%+v", g)
+	}
+}
+
 // What cannot be taken is told once for each camera, and costs nothing else.
 func TestRefusedPackets(t *testing.T) {
 	r := newRig(t, time.Hour, "H264")
