@@ -105,7 +105,7 @@ func (f *found) before(o *found) bool {
 func (w *view) walk(ctx context.Context, id media.StreamID, span media.Span, bases map[media.RunID]int64) iter.Seq2[found, error] {
 	return func(yield func(found, error) bool) {
 		for _, p := range w.snapshot {
-			if !holds(p, id) {
+			if !p.Holds(id) {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
@@ -191,7 +191,7 @@ func inOrder(walks []iter.Seq2[found, error]) iter.Seq2[found, error] {
 
 // part is what one pool holds of a segment.
 type part struct {
-	*index.Part
+	index.Part
 	view int // which of the views
 	pool int // which of its pools
 }
@@ -207,10 +207,8 @@ func reach(views []view, id media.StreamID, span media.Span) []view {
 	lists := make([][]part, len(views))
 	for v := range views {
 		for i, p := range views[v].snapshot {
-			for k := range p.Parts {
-				if p.Parts[k].Stream == id {
-					lists[v] = append(lists[v], part{&p.Parts[k], v, i})
-				}
+			for q := range p.Of(id) {
+				lists[v] = append(lists[v], part{q, v, i})
 			}
 		}
 	}
@@ -251,12 +249,10 @@ func runBases(views []view, id media.StreamID) map[media.RunID]int64 {
 	bases := map[media.RunID]int64{}
 	for _, v := range views {
 		for _, p := range v.snapshot {
-			for k := range p.Parts {
-				if part := &p.Parts[k]; part.Stream == id {
-					if base, ok := part.Base(); ok {
-						if known, ok := bases[part.Run]; !ok || base < known {
-							bases[part.Run] = base
-						}
+			for part := range p.Of(id) {
+				if base, ok := part.Base(); ok {
+					if known, ok := bases[part.Run]; !ok || base < known {
+						bases[part.Run] = base
 					}
 				}
 			}
@@ -279,8 +275,8 @@ func mergedStreams(views []view) []*media.Stream {
 			}
 		}
 		for _, p := range v.snapshot {
-			for i := range p.Parts {
-				add(p.Parts[i].Stream)
+			for id := range p.Streams() {
+				add(id)
 			}
 			for i := range p.Gaps {
 				add(p.Gaps[i].Stream)
@@ -309,7 +305,7 @@ func mergedSegments(views []view, id media.StreamID) []part {
 	for v := range views {
 		parts := views[v].snapshot.Segments(id, views[v].volume.o.SegmentDuration)
 		for i := range parts {
-			lists[v] = append(lists[v], part{&parts[i], v, int(parts[i].Pool)})
+			lists[v] = append(lists[v], part{parts[i], v, int(parts[i].Pool)})
 		}
 	}
 	return merge(lists, part.before)
@@ -333,7 +329,7 @@ func mergedGaps(views []view, s *media.Stream, parts []part) []media.Gap {
 	}
 	plain := make([]index.Part, len(parts))
 	for i, p := range parts {
-		plain[i] = *p.Part
+		plain[i] = p.Part
 	}
 	return besideKept(views, s, overwritten(views, parts, index.Gaps(known, plain)))
 }
@@ -424,8 +420,8 @@ func streamStatuses(views []view, since func(*media.Stream) int64) []StreamStatu
 		if since != nil {
 			oldest := since(s)
 			parts = slices.DeleteFunc(parts, func(p part) bool { return p.Span.To <= oldest })
-			for _, p := range parts {
-				p.Span.From = max(p.Span.From, oldest)
+			for i := range parts {
+				parts[i].Span.From = max(parts[i].Span.From, oldest)
 			}
 		}
 		if len(parts) == 0 {
@@ -433,7 +429,7 @@ func streamStatuses(views []view, since func(*media.Stream) int64) []StreamStatu
 		}
 		plain := make([]index.Part, len(parts))
 		for i, p := range parts {
-			plain[i] = *p.Part
+			plain[i] = p.Part
 		}
 		st := streamStatus(s, plain)
 		if t := trackOf(views, plain[len(plain)-1].Params); t != nil {

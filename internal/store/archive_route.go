@@ -234,9 +234,12 @@ func (m *member) newest(camera media.UUID) int64 {
 
 func newestOf(v view, of func(media.StreamID) bool) (end int64) {
 	for i := len(v.snapshot) - 1; i >= 0; i-- {
-		for k := range v.snapshot[i].Parts {
-			if p := &v.snapshot[i].Parts[k]; p.Span.To > end && of(p.Stream) {
-				end = p.Span.To
+		for id := range v.snapshot[i].Streams() {
+			if !of(id) {
+				continue
+			}
+			for p := range v.snapshot[i].Of(id) {
+				end = max(end, p.Span.To)
 			}
 		}
 		if end > 0 {

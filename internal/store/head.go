@@ -195,7 +195,7 @@ func (w *writer) takeEarly() {
 	case groups := <-e.groups:
 		w.earlyTaken = true
 		b := index.NewBuilder(e.id, w.v.o.SegmentDuration, true)
-		for _, g := range append(groups, w.pool.Pool().Directory...) {
+		for _, g := range append(groups, w.pool.Directory()...) {
 			if err := b.Add(g, &w.v.names); err != nil {
 				w.v.o.Log.Warn("a group's directory makes no sense and is passed over", "pool", w.head, "offset", g.Offset, "error", err)
 			}

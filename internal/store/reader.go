@@ -32,17 +32,6 @@ func (v *Volume) Entries(ctx context.Context, id media.StreamID, span media.Span
 	}
 }
 
-func firstPart(p *index.Pool, id media.StreamID) *index.Part {
-	for k := range p.Parts {
-		if p.Parts[k].Stream == id {
-			return &p.Parts[k]
-		}
-	}
-	return nil
-}
-
-func holds(p *index.Pool, id media.StreamID) bool { return firstPart(p, id) != nil }
-
 // leadIn holds back entries from the newest sync sample on until one reaches
 // into the span, passes over duplicates (a batch that was written again after
 // an error may stand twice), and stops when nobody listens any more.

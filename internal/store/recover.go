@@ -56,7 +56,7 @@ func (w *writer) recover(read func(n int) ([]pool.Group, tail, error)) error {
 	if w.pool, err = w.indexHead(groups); err != nil {
 		return err
 	}
-	if w.pool.Pool().Unknown > 0 && len(used) > 1 {
+	if w.pool.Unknown() > 0 && len(used) > 1 {
 		// Descriptions are damaged here; the pool before has them too.
 		if err := w.v.indexPool(int(used[len(used)-2].Pool), newest.Generation); err != nil {
 			w.v.o.Log.Error("an older pool cannot be read", "error", err)
@@ -367,6 +367,10 @@ func (v *Volume) indexPool(n int, newest uint64) error {
 			v.o.Log.Warn("a group's directory makes no sense and is passed over", "pool", n, "offset", g.Offset, "error", err)
 		}
 	}
-	v.publish(b.Pool())
+	if active {
+		v.publish(b.Pool())
+	} else {
+		v.publish(b.Whole())
+	}
 	return nil
 }

@@ -203,11 +203,8 @@ func (v *Volume) indexKept(d disk.Dir, n vault.Name) (*keptFile, error) {
 }
 
 func newKeptFile(n vault.Name, size int64, b *index.Builder) *keptFile {
-	p := b.Pool()
+	p := b.Whole()
 	p.Kept = n.Copy
-	for i := range p.Parts {
-		p.Parts[i].Kept = true
-	}
 	return &keptFile{n, size, p}
 }
 

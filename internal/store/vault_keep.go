@@ -330,9 +330,12 @@ func (v *Volume) passed(l *vault.Lock) bool {
 		return false
 	}
 	newest := map[media.StreamID]int64{}
-	for _, p := range snapshot[len(snapshot)-1].Parts {
-		if s := v.names.stream(p.Stream); s != nil && s.Camera.ID == l.Camera {
-			newest[p.Stream] = max(newest[p.Stream], p.Span.To)
+	head := snapshot[len(snapshot)-1]
+	for id := range head.Streams() {
+		if s := v.names.stream(id); s != nil && s.Camera.ID == l.Camera {
+			for p := range head.Of(id) {
+				newest[id] = max(newest[id], p.Span.To)
+			}
 		}
 	}
 	for _, to := range newest {

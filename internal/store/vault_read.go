@@ -76,9 +76,9 @@ func besideKept(views []view, s *media.Stream, gaps []media.Gap) []media.Gap {
 	for _, w := range views {
 		has, ring := false, int64(math.MaxInt64)
 		for _, p := range w.snapshot {
-			part := firstPart(p, id)
+			part, there := p.First(id)
 			switch {
-			case part == nil:
+			case !there:
 			case p.Kept > 0:
 				has = true
 			default:

@@ -365,7 +365,7 @@ func TestBitRot(t *testing.T) {
 		}
 		defer v.Close()
 		report = verified(t, v)
-		read, all := 0, len(v.volumes[0].index.Load()[0].Parts) > 0
+		read, all := 0, v.volumes[0].index.Load()[0].Len() > 0
 		for e, err := range v.Entries(t.Context(), camera(1).ID(), media.Always) {
 			if err != nil {
 				t.Fatal(err)

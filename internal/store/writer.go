@@ -429,9 +429,7 @@ func (w *writer) nextPool() error {
 	}
 	w.v.drop(n)
 	if w.head >= 0 && w.head != n && w.v.ring.Super(w.head).State != pool.Sealed {
-		left := w.pool.Pool() // it failed: from here on it is walked
-		left.Directory = nil
-		w.v.publish(left)
+		w.v.publish(w.pool.Whole()) // it failed: from here on it is walked
 	}
 	w.head, w.off, w.dirBytes, w.full = n, pool.FirstGroup, 0, false
 	w.described, w.telling, w.building = map[description]bool{}, w.telling[:0], 0
@@ -480,7 +478,7 @@ func (w *writer) seal() error {
 	if w.failed > 0 || w.pool == nil || !w.whole() || w.v.ring.Super(w.head).State == pool.Sealed || w.v.ring.Fault(w.head) != nil {
 		return w.sync()
 	}
-	groups := append(w.pool.Pool().Directory, w.pending...)
+	groups := append(w.pool.Directory(), w.pending...)
 	size := pool.FooterSize(index.DirectoryBytes(groups))
 	if w.off+size > w.v.ring.Size || len(groups) == 0 {
 		return w.sync() // after a skip there may be no room: walking finds the groups too
@@ -509,9 +507,7 @@ func (w *writer) seal() error {
 		return err
 	}
 	delete(w.strikes, w.head)
-	sealed := w.pool.Pool()
-	sealed.Directory = nil // from here on it is read from the footer
-	w.v.publish(sealed)
+	w.v.publish(w.pool.Whole()) // from here on its directory is read from the footer
 	if err := w.v.ring.WriteCatalogue(); err != nil {
 		w.v.o.Log.Warn("the catalogue is a hint, and could not be written", "error", err)
 	}

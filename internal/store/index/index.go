@@ -17,34 +17,6 @@ import (
 // (cameras.md rule: the least delayed of the first ten seconds' samples).
 const baseSettles = 10 * time.Second
 
-// Part is what one pool holds of a segment.
-type Part struct {
-	Stream  media.StreamID
-	Run     media.RunID
-	Span    media.Span
-	Bytes   int64
-	Samples int64
-	Params  uint32 // of the video track; of the audio track where there is none
-	Pool    uint32
-	Sync    bool // begins with a sync sample: a continuation from the pool before does not
-	Kept    bool // in the vault
-
-	video  bool
-	offset time.Duration // of its beginning from the run's
-}
-
-// Base is the wall time at which the part's run began, as it is known by all
-// records of the run's first seconds; ok is false when the part has none of
-// them. Such records carry what was known when they were written, which may be
-// a little late.
-func (p *Part) Base() (wall int64, ok bool) {
-	return p.Span.From - int64(p.offset), Provisional(p.offset)
-}
-
-// Provisional reports whether a record that begins so long after its run may
-// have a wall time that Base knows better.
-func Provisional(offset time.Duration) bool { return offset < baseSettles }
-
 // Pool is what the index knows of one generation of one pool. It is immutable
 // once published; the writer's Builder makes new ones.
 type Pool struct {
@@ -55,9 +27,14 @@ type Pool struct {
 	Groups     int
 	Bytes      int64 // up to the end of the last group
 	Unknown    int   // records of which the track is not known: its description is damaged here
-	Parts      []Part
 	Gaps       []Gap
 	Directory  []pool.Group // only of the pool that is being written; the others' lie in their footers
+
+	parts []packed
+	begin int64   // ns UTC: no part begins before
+	lanes []*lane // sorted
+	large []large
+	early []early // by part
 }
 
 // Gap is what a gap record says.
@@ -68,7 +45,9 @@ type Gap struct {
 
 // Builder makes a Pool from its groups.
 type Builder struct {
-	p       Pool
+	p       Pool // but for its parts
+	parts   []Part
+	lanes   map[lane]*lane
 	open    map[media.StreamID]int // index of the stream's newest part
 	segment time.Duration
 }
@@ -83,7 +62,7 @@ type Descriptions interface {
 
 // NewBuilder begins a pool. segment is the length of a segment.
 func NewBuilder(id pool.Identity, segment time.Duration, keepDirectory bool) *Builder {
-	b := &Builder{p: Pool{Pool: id.Pool, Generation: id.Generation, Bytes: pool.FirstGroup}, open: map[media.StreamID]int{}, segment: segment}
+	b := &Builder{p: Pool{Pool: id.Pool, Generation: id.Generation, Bytes: pool.FirstGroup}, lanes: map[lane]*lane{}, open: map[media.StreamID]int{}, segment: segment}
 	if keepDirectory {
 		b.p.Directory = []pool.Group{}
 	}
@@ -126,20 +105,20 @@ func (b *Builder) samples(e *pool.Entry, t *media.Track) {
 	video := t.Kind == media.Video
 	offset := e.Start.Duration(t.ClockRate)
 	i, known := b.open[e.Stream]
-	fresh := !known || b.p.Parts[i].Run != e.Run
+	fresh := !known || b.parts[i].Run != e.Run
 	if !fresh {
-		p := &b.p.Parts[i]
+		p := &b.parts[i]
 		due := e.StartsSync() && time.Duration(e.Wall-p.Span.From) >= b.segment
 		hole := e.StartsSync() && time.Duration(e.Wall-p.Span.To) >= holeInsideRun
 		fresh = (due || hole) && (video || !p.video)
 	}
 	if fresh {
-		b.open[e.Stream] = len(b.p.Parts)
-		b.p.Parts = append(b.p.Parts, Part{Stream: e.Stream, Run: e.Run, Span: span, Bytes: int64(e.Length), Samples: int64(e.SampleCount()),
+		b.open[e.Stream] = len(b.parts)
+		b.parts = append(b.parts, Part{Stream: e.Stream, Run: e.Run, Span: span, Bytes: int64(e.Length), Samples: int64(e.SampleCount()),
 			Params: e.Params, Pool: b.p.Pool, Sync: e.StartsSync(), video: video, offset: offset})
 		return
 	}
-	p := &b.p.Parts[i]
+	p := &b.parts[i]
 	p.Bytes += int64(e.Length)
 	switch {
 	case video && !p.video: // audio came first: the segment begins with the sync sample all the same
@@ -161,11 +140,27 @@ func (b *Builder) samples(e *pool.Entry, t *media.Track) {
 // Pool is what was built so far. It shares nothing that a later Add changes.
 func (b *Builder) Pool() *Pool {
 	p := b.p
-	p.Parts = slices.Clone(p.Parts)
+	p.pack(b.parts, b.lanes)
 	p.Gaps = p.Gaps[:len(p.Gaps):len(p.Gaps)]
 	p.Directory = p.Directory[:len(p.Directory):len(p.Directory)]
 	return &p
 }
+
+// Whole is the pool when nothing will be added: it has no room to spare, and no
+// directory.
+func (b *Builder) Whole() *Pool {
+	p := b.Pool()
+	p.Gaps, p.Directory = slices.Clone(p.Gaps), nil
+	return p
+}
+
+// Directory is what the groups so far say. Later ones are appended behind it.
+func (b *Builder) Directory() []pool.Group {
+	return b.p.Directory[:len(b.p.Directory):len(b.p.Directory)]
+}
+
+// Unknown is Pool.Unknown, so far.
+func (b *Builder) Unknown() int { return b.p.Unknown }
 
 // DirectoryBytes is what the groups so far take in the footer.
 func DirectoryBytes(groups []pool.Group) int64 {
@@ -194,7 +189,8 @@ func (ix *Index) Load() Snapshot {
 	return nil
 }
 
-// Put publishes p in place of what was known of its pool (any generation).
+// Put publishes p in place of what was known of its pool (any generation). It
+// owns p from here on.
 // Not to be called concurrently with Put or Drop.
 func (ix *Index) Put(p *Pool) { ix.change(p.Pool, p) }
 
@@ -211,6 +207,11 @@ func (ix *Index) change(n uint32, p *Pool) {
 	}
 	if p != nil {
 		at, _ := slices.BinarySearchFunc(s, p.Generation, func(q *Pool, g uint64) int { return cmp.Compare(q.Generation, g) })
+		for _, i := range []int{at - 1, at} {
+			if i >= 0 && i < len(s) && p.share(s[i]) {
+				break
+			}
+		}
 		s = slices.Insert(s, at, p)
 	}
 	ix.snapshot.Store(&s)

@@ -21,10 +21,7 @@ func (s Snapshot) Segments(id media.StreamID, length time.Duration) []Part {
 	var list []Part
 	for _, p := range s {
 		first := true
-		for _, part := range p.Parts {
-			if part.Stream != id {
-				continue
-			}
+		for part := range p.Of(id) {
 			if n := len(list); first && n > 0 && continues(&list[n-1], &part, length) {
 				join(&list[n-1], &part)
 			} else {
