@@ -65,10 +65,14 @@ func (v *Volume) recoverHead(n int) (count []pool.Group, last tail, err error) {
 // that much is looked at, and where there is more, the search begins anew behind the
 // hole. FirstGroup when there are none.
 func findLast(r io.ReaderAt, id pool.Identity, size int64) (int64, error) {
-	window := make([]byte, pool.MaxGroup)
-	// in returns the last group that begins in [from, from+MaxGroup).
-	in := func(from int64) (last int64, ok bool, err error) {
-		b := window[:min(int64(len(window)), size-from)&^(disk.BlockSize-1)]
+	window, err := disk.Alloc(pool.MaxGroup + maxHole)
+	if err != nil {
+		return 0, err
+	}
+	defer disk.Free(window)
+	// in returns the last group that begins in the n bytes at from.
+	in := func(from, n int64) (last int64, ok bool, err error) {
+		b := window[:min(n, size-from)&^(disk.BlockSize-1)]
 		if _, err := r.ReadAt(b, from); err != nil {
 			return 0, false, err
 		}
@@ -95,7 +99,7 @@ func findLast(r io.ReaderAt, id pool.Identity, size int64) (int64, error) {
 	for {
 		for limit-below > pool.MaxGroup {
 			mid := (below + (limit-below)/2) &^ (disk.BlockSize - 1)
-			last, ok, err := in(mid)
+			last, ok, err := in(mid, pool.MaxGroup)
 			if err != nil {
 				return 0, err
 			}
@@ -105,24 +109,17 @@ func findLast(r io.ReaderAt, id pool.Identity, size int64) (int64, error) {
 				limit = mid
 			}
 		}
-		again := false
-		for off := below; off < min(size, below+pool.MaxGroup+maxHole); off += pool.MaxGroup {
-			last, ok, err := in(off)
-			if err != nil {
-				return 0, err
-			}
-			if !ok || last <= found {
-				continue
-			}
-			found = last
-			if off > below { // behind a hole
-				below, limit, again = last, size, true
-				break
-			}
+		last, ok, err := in(below, pool.MaxGroup+maxHole)
+		if err != nil {
+			return 0, err
 		}
-		if !again {
+		if !ok || last <= found {
 			return found, nil
 		}
+		if found = last; last < below+pool.MaxGroup {
+			return found, nil
+		}
+		below, limit = last, size // behind a hole
 	}
 }
 

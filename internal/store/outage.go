@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"nvr/internal/disk"
 	"nvr/internal/store/pool"
 	"nvr/internal/store/ring"
 )
@@ -237,6 +238,7 @@ func (w *writer) startOver() error {
 	err := w.recover(w.v.headGroups)
 	w.open, w.seq, w.highest = max(w.open, open+1), max(w.seq, seq+openJump), max(w.highest, highest)
 	w.durable = w.seq
+	w.v.first.Store(w.highest + 1)
 	w.full = true
 	return err
 }
@@ -266,10 +268,19 @@ func (v *Volume) wakeIndexer() {
 // indexOlder indexes what is older than the writer's pool, and again what an
 // outage has hidden or somebody else has changed.
 func (v *Volume) indexOlder(ctx context.Context) {
-	err := errors.Join(v.readEarly(ctx), v.indexAll(ctx))
+	var err error
+	if v.early != nil {
+		// First what describes the head's footage, should its beginning not.
+		err = errors.Join(v.indexBefore(int(v.early.id.Pool)), v.readEarly(ctx))
+	}
+	all := func() error {
+		defer disk.Idle()()
+		return v.indexAll(ctx)
+	}
+	err = errors.Join(err, all())
 	for {
 		if v.earlyMissed.Swap(false) {
-			err = errors.Join(err, v.indexPool(int(v.early.id.Pool), v.early.id.Generation))
+			err = errors.Join(err, v.indexPool(int(v.early.id.Pool), nil))
 		}
 		v.indexFailed.Store(err != nil)
 		if err != nil && ctx.Err() == nil {
@@ -282,7 +293,7 @@ func (v *Volume) indexOlder(ctx context.Context) {
 		}
 		err = nil
 		if v.indexAgain.Swap(false) {
-			err = v.indexAll(ctx)
+			err = all()
 		}
 	}
 }

@@ -27,20 +27,17 @@ const unreadableJump = 1 << 40
 // open_id, which is durable before any group that carries it. read finds the groups
 // at the end of the newest pool: recoverHead, or headGroups.
 func (w *writer) recover(read func(n int) ([]pool.Group, tail, error)) error {
-	used := w.v.ring.Used()
-	// Pools that are passed over may hold generations that nobody knows of; should
-	// their files come back, none must be there twice.
-	w.highest = uint64(len(w.v.ring.Faults()))
-	if len(used) == 0 {
+	w.highest = w.v.ring.Highest()
+	w.v.first.Store(w.highest + 1)
+	newest, ok := w.v.ring.Newest()
+	if !ok {
 		w.open, w.seq, w.durable = 1, openJump, openJump
 		return nil
 	}
-	for _, s := range used {
+	for _, s := range w.v.ring.Used() {
 		w.open = max(w.open, s.OpenID)
 		w.seq = max(w.seq, s.FirstSeq)
 	}
-	newest := used[len(used)-1]
-	w.highest += newest.Generation
 	w.head = int(newest.Pool)
 	groups, tail, err := read(w.head)
 	untouchable := w.v.ring.Fault(w.head) != nil
@@ -52,13 +49,16 @@ func (w *writer) recover(read func(n int) ([]pool.Group, tail, error)) error {
 		return err
 	}
 	w.open, w.seq = max(w.open, tail.open), max(w.seq, tail.seq)
+	if w.v.ring.Halved() {
+		w.seq += unreadableJump // should there be a newer pool all the same
+	}
 	w.described = map[description]bool{}
 	if w.pool, err = w.indexHead(groups); err != nil {
 		return err
 	}
-	if w.pool.Unknown() > 0 && len(used) > 1 {
+	if w.pool.Unknown() > 0 && w.v.early == nil { // they lie at the beginning, which is read later
 		// Descriptions are damaged here; the pool before has them too.
-		if err := w.v.indexPool(int(used[len(used)-2].Pool), newest.Generation); err != nil {
+		if err := w.v.indexBefore(w.head); err != nil {
 			w.v.o.Log.Error("an older pool cannot be read", "error", err)
 		}
 		if w.pool, err = w.indexHead(groups); err != nil {
@@ -157,7 +157,7 @@ func (v *Volume) headGroups(n int) (count []pool.Group, last tail, err error) {
 func (v *Volume) walk(n int, r io.ReaderAt, from, to int64) ([]pool.Group, error) {
 	groups := []pool.Group{}
 	hole := v.ring.Size // nothing will be written behind the last group: look for it to the end
-	if used := v.ring.Used(); !v.loose && len(used) > 0 && int(used[len(used)-1].Pool) == n {
+	if newest, ok := v.ring.Newest(); !v.loose && ok && int(newest.Pool) == n {
 		hole = maxHole
 	}
 	err := pool.Scan(r, v.ring.Identity(n), from, to, hole, func(g pool.Group) bool {
@@ -244,14 +244,18 @@ func failedGroups(groups []pool.Group, voided uint64) []bool {
 // is none that is good, by walking it. A footer counts when the superblock says
 // "sealed", which is written after the sync: another one may list groups that
 // did not reach the disk.
-func (v *Volume) readDirectory(n int) ([]pool.Group, error) {
+func (v *Volume) readDirectory(n int) ([]pool.Group, error) { return v.readDirectoryInto(n, nil) }
+
+// readDirectoryInto is the same. scratch (may be nil) is memory that the groups
+// may lie in until the next call, and grows with need.
+func (v *Volume) readDirectoryInto(n int, scratch *[]byte) ([]pool.Group, error) {
 	f, err := v.ring.File(n)
 	if err != nil {
 		return nil, err
 	}
 	id := v.ring.Identity(n)
 	if v.ring.Super(n).State == pool.Sealed {
-		groups, err := readFooter(f, id, v.ring.Size)
+		groups, err := readFooterInto(f, id, v.ring.Size, scratch)
 		if err == nil || !isDamage(err) {
 			return groups, err
 		}
@@ -292,9 +296,11 @@ func salvage(f io.ReaderAt, id pool.Identity, size, end int64, walked []pool.Gro
 	})
 }
 
-func readFooter(f interface {
-	ReadAt(p []byte, off int64) (int, error)
-}, id pool.Identity, size int64) ([]pool.Group, error) {
+func readFooter(f io.ReaderAt, id pool.Identity, size int64) ([]pool.Group, error) {
+	return readFooterInto(f, id, size, nil)
+}
+
+func readFooterInto(f io.ReaderAt, id pool.Identity, size int64, scratch *[]byte) ([]pool.Group, error) {
 	block := make([]byte, pool.TrailerSize)
 	if _, err := f.ReadAt(block, size-pool.TrailerSize); err != nil {
 		return nil, err
@@ -303,7 +309,16 @@ func readFooter(f interface {
 	if err != nil {
 		return nil, err
 	}
-	footer := make([]byte, t.FooterLen)
+	var footer []byte
+	switch {
+	case scratch == nil:
+		footer = make([]byte, t.FooterLen)
+	case int64(cap(*scratch)) < t.FooterLen:
+		*scratch = make([]byte, t.FooterLen*5/4)
+		fallthrough
+	default:
+		footer = (*scratch)[:t.FooterLen]
+	}
 	if _, err := f.ReadAt(footer, t.FooterOffset); err != nil {
 		return nil, err
 	}
@@ -311,24 +326,36 @@ func readFooter(f interface {
 }
 
 // indexAll reads the directories of all pools but the one that is being
-// written, newest first, and publishes each as it is read.
+// written, newest first, and publishes each as it is read. Where the start left
+// pools unread, this is when their superblocks are read.
 func (v *Volume) indexAll(ctx context.Context) error {
+	newest, _ := v.ring.Newest()
+	unread := v.ring.Unread()
 	var errs []error
-	used := v.ring.Used()
-	for i := len(used) - 1; i >= 0 && ctx.Err() == nil; i-- {
-		if i == len(used)-1 && v.writer != nil {
-			continue // the writer's own
+	var scratch []byte // footers, one after the other
+	index := func(n int) {
+		if v.writer != nil && n == int(newest.Pool) {
+			return // the writer's own
 		}
-		if err := v.indexPool(int(used[i].Pool), used[len(used)-1].Generation); err != nil {
+		if err := v.indexPool(n, &scratch); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, n := range v.newestFirst(newest, unread) {
+		if ctx.Err() != nil {
+			return errors.Join(errs...)
+		}
+		index(n)
+	}
+	if len(unread) > 0 {
+		if err := v.allRead(newest.Generation, index); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	// What is not described where it lies, other pools may have described.
 	for _, p := range v.index.Load() {
-		if p.Unknown > 0 && ctx.Err() == nil && (v.writer == nil || p.Generation < used[len(used)-1].Generation) {
-			if err := v.indexPool(int(p.Pool), used[len(used)-1].Generation); err != nil {
-				errs = append(errs, err)
-			}
+		if p.Unknown > 0 && ctx.Err() == nil {
+			index(int(p.Pool))
 		}
 	}
 	if ctx.Err() == nil {
@@ -337,9 +364,76 @@ func (v *Volume) indexAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// indexPool reads what a pool holds, and publishes it. A generation above newest
-// is one that began since the start: what it holds is the writer's to tell.
-func (v *Volume) indexPool(n int, newest uint64) error {
+// newestFirst lists the pools to be indexed in the order of their age: that of
+// the ring, backwards, where their generations are not known yet.
+func (v *Volume) newestFirst(newest pool.Super, unread []int) (order []int) {
+	if len(unread) == 0 {
+		for _, s := range slices.Backward(v.ring.Used()) {
+			order = append(order, int(s.Pool))
+		}
+		return order
+	}
+	for i := range v.ring.Pools {
+		order = append(order, (int(newest.Pool)+v.ring.Pools-i)%v.ring.Pools)
+	}
+	return order
+}
+
+// allRead is what follows when the pools have been read that the start left
+// unread. newest is the highest generation that it knew.
+func (v *Volume) allRead(newest uint64, index func(n int)) error {
+	if v.counters.down.Load() || v.counters.stalled.Load() || v.letGo() {
+		if left := len(v.ring.Unread()); left > 0 {
+			return fmt.Errorf("%d pools are still unread: %w", left, ring.ErrAway) // until it is back
+		}
+		return nil
+	}
+	if err := v.ring.ReadAll(); err != nil {
+		return err
+	}
+	known := map[uint32]bool{}
+	for _, p := range v.index.Load() {
+		known[p.Pool] = true
+	}
+	missed := 0
+	for _, s := range v.ring.Used() {
+		if !known[s.Pool] {
+			index(int(s.Pool)) // its file has another's name
+		}
+		if s.Generation > newest && s.Generation < v.first.Load() {
+			missed++
+		}
+	}
+	if missed > 0 {
+		v.o.Log.Error("the start took an older pool for the newest: files of pools were away and are back; all footage is there, and what is overwritten next may not be the oldest", "dir", v.dir.Path(), "newer_pools", missed)
+	}
+	if v.writer == nil {
+		return nil
+	}
+	return v.ring.WriteCatalogue()
+}
+
+// indexBefore indexes the pool that was written before pool n, with which the
+// start went on.
+func (v *Volume) indexBefore(n int) error {
+	if len(v.ring.Unread()) > 0 {
+		for i := range ring.MaxSkipped + 1 {
+			if _, err := v.ring.Check((n + v.ring.Pools - 1 - i) % v.ring.Pools); err != nil && !errors.As(err, new(*ring.PoolFault)) {
+				return err
+			}
+		}
+	}
+	for _, s := range slices.Backward(v.ring.Used()) {
+		if s.Generation < v.ring.Super(n).Generation {
+			return v.indexPool(int(s.Pool), nil)
+		}
+	}
+	return nil
+}
+
+// indexPool reads what a pool holds, and publishes it. What a generation holds
+// that began since the start is the writer's to tell. scratch is as in readDirectoryInto.
+func (v *Volume) indexPool(n int, scratch *[]byte) error {
 	s, err := v.ring.Check(n)
 	if fault := (*ring.PoolFault)(nil); errors.As(err, &fault) {
 		v.tell(fault)
@@ -349,11 +443,11 @@ func (v *Volume) indexPool(n int, newest uint64) error {
 	} else if err != nil {
 		return err
 	}
-	if v.writer != nil && s.Generation > newest {
+	if s.Generation == 0 || v.writer != nil && s.Generation >= v.first.Load() {
 		return nil
 	}
 	id := pool.Identity{Ring: v.ring.UUID, Pool: uint32(n), Generation: s.Generation}
-	groups, err := v.readDirectory(n)
+	groups, err := v.readDirectoryInto(n, scratch)
 	if err != nil {
 		return err
 	}

@@ -463,5 +463,6 @@ func (v *Volume) urgent(n vault.Name) bool {
 	}
 	newest := used[len(used)-1]
 	ahead := (int(n.Pool) - int(newest.Pool) + v.ring.Pools) % v.ring.Pools
-	return v.ring.Super(int(n.Pool)).Generation != n.Generation || ahead > 0 && ahead <= urgentPools
+	s, err := v.super(int(n.Pool))
+	return err == nil && s.Generation != n.Generation || ahead > 0 && ahead <= urgentPools
 }

@@ -344,8 +344,9 @@ func OpenForLocks(o Options) (*Volume, error) {
 	}
 	v.unlock = unlock
 	if v.ring, err = ring.Open(v.dir, false); err == nil {
+		err = v.ring.ReadAll()
 		v.tellFaults()
-		err = errors.Join(v.loadVault(true), v.indexAll(context.Background()))
+		err = errors.Join(err, v.loadVault(true), v.indexAll(context.Background()))
 	}
 	if err != nil {
 		v.Close()

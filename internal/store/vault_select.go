@@ -91,8 +91,10 @@ func (v *Volume) selectFrom(n vault.Name, list []wanted) (*selection, error) {
 	if int(n.Pool) >= v.ring.Pools {
 		return s, nil
 	}
-	s.super = v.ring.Super(int(n.Pool))
 	var err error
+	if s.super, err = v.super(int(n.Pool)); err != nil {
+		return nil, err
+	}
 	if s.groups, err = v.lifeOf(n, s.super); err != nil {
 		return nil, err
 	}

@@ -149,6 +149,11 @@ func (c *checker) took(n int64) error {
 
 func (c *checker) volume(v *Volume) error {
 	c.v = v
+	for _, n := range v.ring.Unread() {
+		if _, err := v.ring.Check(n); err != nil && !errors.As(err, new(*ring.PoolFault)) {
+			return err
+		}
+	}
 	used := v.ring.Used()
 	free := make([]bool, v.ring.Pools)
 	for n := range free {

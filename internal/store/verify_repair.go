@@ -30,6 +30,9 @@ func RepairFooters(ctx context.Context, o Options) (repaired []int, err error) {
 	if v.ring, err = ring.Open(v.dir, true); err != nil {
 		return nil, err
 	}
+	if err := v.ring.ReadAll(); err != nil {
+		return nil, err
+	}
 	v.tellFaults()
 	used := v.ring.Used()
 	for i, s := range used {

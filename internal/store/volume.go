@@ -101,6 +101,7 @@ type Volume struct {
 	recording   bool                   // it was opened for that
 	away        atomic.Pointer[string] // why the disk was let go of; nil: it was not
 	replaced    atomic.Bool            // another ring lies where this one was
+	first       atomic.Uint64          // the lowest generation that this writer gives, or has given
 	indexed     atomic.Bool            // every pool is in the index
 	indexFailed atomic.Bool            // but for some that could not be read
 	indexAgain  atomic.Bool            // all of them are to be read again
@@ -183,6 +184,10 @@ func OpenReadOnly(o Options) (*Volume, error) {
 		return nil, err
 	}
 	v.ring = r
+	if err := r.ReadAll(); err != nil { // a list misses nothing
+		v.Close()
+		return nil, err
+	}
 	v.tellFaults()
 	if err := errors.Join(v.loadVault(false), v.indexAll(context.Background())); err != nil {
 		v.o.Log.Error("not all footage can be read", "error", err)
@@ -330,6 +335,19 @@ func (v *Volume) drop(n int) {
 	defer v.indexMu.Unlock()
 	v.index.Drop(uint32(n))
 	v.wakeKeeper()
+}
+
+// super is the newest superblock of pool n, which is read where nobody has looked
+// yet.
+func (v *Volume) super(n int) (pool.Super, error) {
+	if v.ring.Known(n) {
+		return v.ring.Super(n), nil
+	}
+	s, err := v.check(n)
+	if errors.As(err, new(*ring.PoolFault)) {
+		return s, nil
+	}
+	return s, err
 }
 
 // check looks at pool n's superblocks again. An activation that failed may have

@@ -11,6 +11,7 @@ import (
 	"nvr/internal/media"
 	"nvr/internal/store/index"
 	"nvr/internal/store/pool"
+	"nvr/internal/store/ring"
 )
 
 const (
@@ -428,6 +429,9 @@ func (w *writer) nextPool() error {
 		return &activationError{n, err}
 	}
 	w.v.drop(n)
+	if skipped := (n - w.head - 1 + w.v.ring.Pools) % w.v.ring.Pools; skipped > ring.MaxSkipped {
+		w.writeCatalogue() // a start without it would not look so far
+	}
 	if w.head >= 0 && w.head != n && w.v.ring.Super(w.head).State != pool.Sealed {
 		w.v.publish(w.pool.Whole()) // it failed: from here on it is walked
 	}
@@ -508,8 +512,12 @@ func (w *writer) seal() error {
 	}
 	delete(w.strikes, w.head)
 	w.v.publish(w.pool.Whole()) // from here on its directory is read from the footer
+	w.writeCatalogue()
+	return nil
+}
+
+func (w *writer) writeCatalogue() {
 	if err := w.v.ring.WriteCatalogue(); err != nil {
 		w.v.o.Log.Warn("the catalogue is a hint, and could not be written", "error", err)
 	}
-	return nil
 }

@@ -121,7 +121,7 @@ func DecodeFooter(b []byte, t *Trailer) ([]Group, error) {
 	if int64(len(b)) != t.FooterLen || CRC(b) != t.FooterCRC {
 		return bad("wrong checksum")
 	}
-	var groups []Group
+	groups := make([]Group, 0, min(int64(t.Groups), t.FooterLen/HeaderSize))
 	for len(b) > 0 {
 		if len(b) < HeaderSize {
 			return bad("cut short")

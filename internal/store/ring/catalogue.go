@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"nvr/internal/disk"
 	"nvr/internal/media"
 	"nvr/internal/store/pool"
 )
@@ -20,10 +19,6 @@ const catalogueName = "catalogue"
 // eagerPools is up to how many pools every superblock is read at the start:
 // 64 reads are half a second of a hard disk.
 const eagerPools = 64
-
-// maxSkipped is how many pools in a row a writer may have failed to activate
-// before it took the next one (store.writer.commit gives the disk up then).
-const maxSkipped = 3
 
 const (
 	catalogueHeader = 64
@@ -67,11 +62,13 @@ func decodeCatalogue(b []byte, s Spec) ([]pool.Super, error) {
 }
 
 // WriteCatalogue brings the hint up to date. A ring whose superblocks are all
-// read at the start anyway has none.
+// read at the start anyway has none. Of pools that are unread it says nothing.
+// While another call is at it, this one leaves it at that.
 func (r *Ring) WriteCatalogue() error {
-	if r.Pools <= eagerPools {
+	if r.Pools <= eagerPools || !r.catalogue.CompareAndSwap(false, true) {
 		return nil
 	}
+	defer r.catalogue.Store(false)
 	r.mu.Lock()
 	b := encodeCatalogue(r.Spec, r.supers)
 	r.mu.Unlock()
@@ -81,47 +78,74 @@ func (r *Ring) WriteCatalogue() error {
 	return nil
 }
 
-// loadCatalogue takes the superblocks from the catalogue and follows the ring
-// from the newest pool it knows to the newest there is. ok is false when the
-// catalogue is of no use.
-func (r *Ring) loadCatalogue(d disk.Dir) (ok bool, err error) {
-	b, err := d.ReadFile(catalogueName)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
+// readCatalogue returns what the catalogue says; nil when it is of no use.
+func (r *Ring) readCatalogue() ([]pool.Super, error) {
+	b, err := r.dir.ReadFile(catalogueName)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || pool.BadSpot(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
 	hints, err := decodeCatalogue(b, r.Spec)
 	if err != nil {
+		return nil, nil
+	}
+	return hints, nil
+}
+
+// findNewest reads the superblocks of the newest pool and of a few others: those
+// that follow what the catalogue knows, or those that halving the ring leads to.
+// found is false where all must be read.
+func (r *Ring) findNewest() (found bool, err error) {
+	hints, err := r.readCatalogue()
+	if err != nil {
+		return false, err
+	}
+	s := newSearch(r.Pools, func(n int) (sight, error) {
+		if err := r.look(n); err != nil {
+			return sight{}, err
+		}
+		super := r.Super(n)
+		return sight{super.Generation, super.State, r.Fault(n) != nil}, nil
+	})
+	for _, h := range hints {
+		r.hinted = max(r.hinted, h.Generation)
+	}
+	if hints != nil {
+		found, err = s.hinted(hints)
+	}
+	if err == nil && !found {
+		found, err = s.run(0)
+		r.halved = found
+	}
+	if errors.Is(err, errUnsure) {
 		return false, nil
 	}
-	head := 0
-	for i := range hints {
-		if hints[i].Generation > hints[head].Generation {
-			head = i
+	return found, err
+}
+
+// Halved reports whether the newest pool was found by halves: surely, unless
+// pools were passed over in great numbers and came back.
+func (r *Ring) Halved() bool { return r.halved }
+
+// Highest is a generation that is not lower than any that a pool of the ring has.
+// Pools that are passed over may hold generations that nobody knows of; should
+// their files come back, none must be there twice.
+func (r *Ring) Highest() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	highest := r.hinted
+	for _, s := range r.supers {
+		highest = max(highest, s.Generation)
+	}
+	for _, f := range r.faults {
+		if f != nil {
+			highest++
 		}
 	}
-	copy(r.supers, hints)
-	newest, older := uint64(0), 0
-	for i := 0; i < r.Pools && older <= maxSkipped; i++ {
-		n := (head + i) % r.Pools
-		if err := r.look(n); err != nil {
-			return false, err
-		}
-		s := r.Super(n)
-		if r.Fault(n) != nil {
-			newest = max(newest, s.Generation, hints[n].Generation) // it may have been the newest: look behind it
-			continue
-		}
-		if s.State == pool.Bad {
-			continue
-		}
-		if s.Generation <= newest {
-			older++ // than the one before it: that one is the newest, or this one could not be activated
-			continue
-		}
-		newest, older = s.Generation, 0
+	if r.halved {
+		highest += 2 * uint64(r.Pools)
 	}
-	return true, nil
+	return highest
 }

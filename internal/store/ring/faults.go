@@ -94,7 +94,7 @@ func Loose(d disk.Dir, spec Spec) (*Ring, error) {
 			return nil, err
 		}
 	}
-	return r, nil
+	return r, nil // what is not there is no fault of these
 }
 
 // look reads pool n's superblocks for the first time. An error is not the pool's
@@ -111,11 +111,15 @@ func (r *Ring) look(n int) error {
 		fault = &PoolFault{Pool: n, File: Name(n), Reason: fmt.Sprintf("cannot be read (%v)", err), Remedy: remedyDisk}
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	if r.away {
+		r.mu.Unlock()
+		return ErrAway
+	}
 	r.supers[n], r.faults[n] = s, fault
-	if f := r.files[n]; f != nil && fault != nil && r.write {
-		r.files[n] = nil // from here on it is opened for reading only
-		return f.Close()
+	delete(r.unread, n)
+	r.mu.Unlock()
+	if files, err := r.present(); err == nil && fault != nil && r.write {
+		return files.drop(n) // from here on it is opened for reading only
 	}
 	return nil
 }
@@ -125,8 +129,9 @@ func (r *Ring) look(n int) error {
 // done yet.
 func (r *Ring) findMisnamed() error {
 	found := map[int]pool.Super{} // by the pool whose name the file has
-	for n, fault := range r.faults {
-		if fault == nil || r.supers[n].Generation > 0 {
+	for _, fault := range r.Faults() {
+		n := fault.Pool
+		if r.Super(n).Generation > 0 {
 			continue
 		}
 		f, err := r.dir.Open(Name(n), false)
@@ -136,20 +141,24 @@ func (r *Ring) findMisnamed() error {
 		s, _, err := newestSuper(f, uint32(n))
 		size, sizeErr := f.Size()
 		f.Close()
-		if m := int(s.Pool); err == nil && sizeErr == nil && size == r.Size && s.Ring == r.UUID && m != n && m < r.Pools && s.Generation > 0 && r.faults[m] != nil && r.supers[m].Generation == 0 {
+		if m := int(s.Pool); err == nil && sizeErr == nil && size == r.Size && s.Ring == r.UUID && m != n && m < r.Pools && s.Generation > 0 {
 			found[n] = s
 		}
 	}
 	for n, s := range found {
 		m := int(s.Pool)
-		if r.files[m] != nil {
-			if err := r.files[m].Close(); err != nil {
+		r.mu.Lock()
+		lost := r.faults[m] != nil && r.supers[m].Generation == 0
+		if lost {
+			r.names[m], r.supers[m] = Name(n), s
+			r.faults[m] = &PoolFault{Pool: m, File: Name(m), Reason: "has the name " + Name(n), Remedy: remedyRename, Readable: true}
+		}
+		r.mu.Unlock()
+		if files, err := r.present(); err == nil && lost {
+			if err := files.drop(m); err != nil {
 				return err
 			}
-			r.files[m] = nil
 		}
-		r.names[m], r.supers[m] = Name(n), s
-		r.faults[m] = &PoolFault{Pool: m, File: Name(m), Reason: "has the name " + Name(n), Remedy: remedyRename, Readable: true}
 	}
 	return nil
 }
@@ -173,18 +182,25 @@ func (r *Ring) usable() error {
 		"nothing was changed; put back what belongs here, or move this directory away and let nvr create a new ring"}
 }
 
-// open opens pool n's file for the first time; when it cannot be written, for
+// openPool opens pool n's file for the first time; when it cannot be written, for
 // reading, and the fault says why.
 func (r *Ring) openPool(n int) (disk.File, error) {
 	f, err := r.File(n)
 	if err == nil || !r.write || !errors.Is(err, fs.ErrPermission) {
 		return f, err
 	}
-	if f, readErr := r.dir.Open(Name(n), false); readErr == nil {
-		r.mu.Lock()
-		r.files[n] = f
-		r.mu.Unlock()
-		return f, err
+	if f, readErr := r.dir.Open(r.FileName(n), false); readErr == nil {
+		files, useErr := r.present()
+		if useErr != nil {
+			f.Close()
+			return nil, useErr
+		}
+		o, useErr := files.insert(n, f)
+		if useErr != nil {
+			return nil, useErr
+		}
+		files.release(o, false, false)
+		return poolFile{files, n}, err
 	}
 	return nil, err
 }

@@ -103,12 +103,15 @@ func (r *Ring) Return(fresh *Ring, mine bool) (changed []int) {
 		switch {
 		case known.Counter > 0 && (mine || fresh.faults[n] != nil):
 			*found = known
+			delete(fresh.unread, n)
 		case known.Generation != found.Generation:
 			changed = append(changed, n)
 		}
 	}
 	r.supers, r.files, r.faults, r.names, r.away = fresh.supers, fresh.files, fresh.faults, fresh.names, false
-	fresh.files = make([]disk.File, fresh.Pools)
+	r.unread, r.hinted, r.halved = fresh.unread, fresh.hinted, fresh.halved
+	r.files.open = r.openFile
+	fresh.files = newFiles(fresh.openFile)
 	return changed
 }
 

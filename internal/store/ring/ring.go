@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"nvr/internal/disk"
 	"nvr/internal/store/pool"
@@ -35,17 +37,24 @@ type Ring struct {
 	dir   disk.Dir
 	write bool
 
+	files *files
+
+	catalogue atomic.Bool // it is being written
+
 	mu     sync.Mutex
 	supers []pool.Super // the newest known of each pool
-	files  []disk.File  // opened when first used
+	unread map[int]bool // pools of which nothing is known yet: see lookAround
+	hinted uint64       // the highest generation that the catalogue knew of
+	halved bool         // see Halved
 	faults []*PoolFault // why a pool is passed over; nil: it is not
 	names  []string     // of the files, but for mix-ups those of Name
 	away   bool         // see Leave
 }
 
 func newRing(d disk.Dir, spec Spec, write bool) *Ring {
-	r := &Ring{Spec: spec, dir: d, write: write, supers: make([]pool.Super, spec.Pools), files: make([]disk.File, spec.Pools),
+	r := &Ring{Spec: spec, dir: d, write: write, supers: make([]pool.Super, spec.Pools), unread: map[int]bool{},
 		faults: make([]*PoolFault, spec.Pools), names: make([]string, spec.Pools)}
+	r.files = newFiles(r.openFile)
 	for n := range r.names {
 		r.names[n] = Name(n)
 	}
@@ -190,16 +199,30 @@ func readSuper(d disk.Dir, name string) (pool.Super, error) {
 	return s, err
 }
 
-// newestSuper reads both slots and returns the one with the higher counter, and
-// whether the other one, which may have been newer, is damaged. When neither is
-// good it tells why the worse-looking one is not.
+// supersSize is what lies from the first superblock to the end of the second.
+const supersSize = pool.SuperSlot1 + pool.BlockSize
+
+var supersMemory = sync.Pool{New: func() any { return new([supersSize]byte) }}
+
+// newestSuper reads both slots, with what lies between them in one read, and
+// returns the one with the higher counter, and whether the other one, which may
+// have been newer, is damaged. When neither is good it tells why the
+// worse-looking one is not.
 func newestSuper(f disk.File, n uint32) (best pool.Super, damaged bool, err error) {
 	var failure error
-	b := make([]byte, pool.BlockSize)
+	memory := supersMemory.Get().(*[supersSize]byte)
+	defer supersMemory.Put(memory)
+	got, whole := f.ReadAt(memory[:], 0)
 	for _, off := range []int64{0, pool.SuperSlot1} {
-		got, err := f.ReadAt(b, off)
+		b := memory[off : off+pool.BlockSize]
+		err := whole
+		if err != nil && !errors.Is(err, io.EOF) { // at one of them, perhaps
+			var again int
+			again, err = f.ReadAt(b, off)
+			got = int(off) + again
+		}
 		if errors.Is(err, io.EOF) { // a power cut before its room was allocated
-			clear(b[got:])
+			clear(b[min(max(0, got-int(off)), len(b)):])
 		} else if err != nil {
 			failure = fmt.Errorf("superblock at %d: %w", off, err)
 			continue
@@ -222,7 +245,7 @@ func newestSuper(f disk.File, n uint32) (best pool.Super, damaged bool, err erro
 }
 
 // Open opens the ring in d and reads every superblock, or, when there are very
-// many, those about the newest pool (see Check for the others). A pool file that
+// many, those about the newest pool (see Unread for the others). A pool file that
 // is missing, cut off, of another ring or of a newer version is passed over: see
 // Faults. A ring most of which cannot be written is refused; nothing is changed.
 func Open(d disk.Dir, write bool) (*Ring, error) {
@@ -239,22 +262,16 @@ func Open(d disk.Dir, write bool) (*Ring, error) {
 }
 
 func (r *Ring) lookAround() error {
-	hinted := false
+	for n := range r.Pools {
+		r.unread[n] = true
+	}
 	if r.Pools > eagerPools {
-		var err error
-		if hinted, err = r.loadCatalogue(r.dir); err != nil {
+		if found, err := r.findNewest(); found || err != nil {
 			return err
 		}
 	}
-	if !hinted {
-		for n := range r.Pools {
-			if err := r.look(n); err != nil {
-				return err
-			}
-		}
-		if err := r.findMisnamed(); err != nil {
-			return err
-		}
+	if err := r.ReadAll(); err != nil {
+		return err
 	}
 	if r.write {
 		return r.usable()
@@ -262,9 +279,35 @@ func (r *Ring) lookAround() error {
 	return nil
 }
 
-// Check reads pool n's superblocks and makes sure that it is the ring's: with
-// very many pools Open took their word from the catalogue. The error is a
-// *PoolFault when the pool is passed over, from now on and until the next start.
+// Unread lists the pools that nobody has looked at yet: Used, Super, Next and
+// Faults know nothing of them. Whoever needs all calls Check for each, or ReadAll.
+func (r *Ring) Unread() []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.unread))
+}
+
+// Known reports whether pool n is not among those that are unread.
+func (r *Ring) Known(n int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.unread[n]
+}
+
+// ReadAll reads the superblocks of the pools that are unread. An error is not one
+// pool's alone.
+func (r *Ring) ReadAll() error {
+	for _, n := range r.Unread() {
+		if err := r.look(n); err != nil {
+			return err
+		}
+	}
+	return r.findMisnamed()
+}
+
+// Check reads pool n's superblocks and makes sure that it is the ring's. The
+// error is a *PoolFault when the pool is passed over, from now on and until the
+// next start.
 func (r *Ring) Check(n int) (pool.Super, error) {
 	if fault := r.Fault(n); fault != nil {
 		return r.Super(n), fault
@@ -279,13 +322,21 @@ func (r *Ring) Check(n int) (pool.Super, error) {
 			r.supers[n] = s
 		}
 		r.faults[n] = fault
+		delete(r.unread, n)
 	}
 	if err != nil {
 		return r.supers[n], err
 	}
-	if s.Counter > r.supers[n].Counter && !r.away {
+	if r.away {
+		if r.unread[n] {
+			return r.supers[n], ErrAway // it counts when the disk is back
+		}
+		return r.supers[n], nil
+	}
+	if s.Counter > r.supers[n].Counter {
 		r.supers[n] = s
 	}
+	delete(r.unread, n)
 	return r.supers[n], nil
 }
 
@@ -355,38 +406,55 @@ func (r *Ring) readAndCheck(n int) (s pool.Super, err error) {
 // Close closes the pool files.
 func (r *Ring) Close() error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	var errs []error
-	for i, f := range r.files {
-		if f != nil {
-			errs = append(errs, f.Close())
-			r.files[i] = nil
-		}
-	}
-	return errors.Join(errs...)
+	files := r.files
+	r.mu.Unlock()
+	return files.close()
 }
 
-// File returns the open file of pool n.
+// File returns the file of pool n. It needs no Close, and is open while it is
+// used: see maxOpenFiles.
 func (r *Ring) File(n int) (disk.File, error) {
 	r.mu.Lock()
+	files, away := r.files, r.away
+	r.mu.Unlock()
+	if away && n >= 0 && n < r.Pools {
+		return passing{r.dir, r.FileName(n)}, nil
+	}
+	f, err := files.acquire(n)
+	if err != nil {
+		return nil, err
+	}
+	files.release(f, false, false)
+	return poolFile{files, n}, nil
+}
+
+// present returns the files while the ring has not been left.
+func (r *Ring) present() (*files, error) {
+	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n < 0 || n >= len(r.files) {
-		return nil, fmt.Errorf("pool %03d: the ring has %d", n, len(r.files))
-	}
 	if r.away {
-		return passing{r.dir, r.names[n]}, nil
+		return nil, ErrAway
 	}
-	if r.files[n] == nil {
-		f, err := r.dir.Open(r.names[n], r.write && r.faults[n] == nil)
-		if err != nil {
-			return nil, err
-		}
-		if size, err := f.Size(); err == nil && size < r.Size {
-			f = short{f, r.Size}
-		}
-		r.files[n] = f
+	return r.files, nil
+}
+
+// openFile opens pool n's file.
+func (r *Ring) openFile(n int) (disk.File, error) {
+	r.mu.Lock()
+	if n < 0 || n >= len(r.names) {
+		defer r.mu.Unlock()
+		return nil, fmt.Errorf("pool %03d: the ring has %d", n, len(r.names))
 	}
-	return r.files[n], nil
+	name, write := r.names[n], r.write && r.faults[n] == nil
+	r.mu.Unlock()
+	f, err := r.dir.Open(name, write)
+	if err != nil {
+		return nil, err
+	}
+	if size, err := f.Size(); err == nil && size < r.Size {
+		f = short{f, r.Size}
+	}
+	return f, nil
 }
 
 // Super returns the newest known superblock of pool n.
@@ -401,7 +469,8 @@ func (r *Ring) Identity(n int) pool.Identity {
 	return pool.Identity{Ring: r.UUID, Pool: uint32(n), Generation: r.Super(n).Generation}
 }
 
-// Used lists the pools that hold a generation, oldest first.
+// Used lists the pools that are known to hold a generation, oldest first. The
+// newest is always known.
 func (r *Ring) Used() []pool.Super {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -415,9 +484,18 @@ func (r *Ring) Used() []pool.Super {
 	return used
 }
 
+// Newest is the pool that was activated last; ok is false when none ever was.
+func (r *Ring) Newest() (newest pool.Super, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	newest = r.supers[r.newest()]
+	return newest, newest.Generation > 0
+}
+
 // Voided is the group_seq above which the groups of pool n failed and were
 // written again elsewhere; math.MaxUint64 when none did. The newest superblock says
-// so; of a pool that it does not name, the one that was activated after it does.
+// so; of a pool that it does not name, the one that was activated after it does: it is
+// known where those are that lie between n and the newest in the ring.
 func (r *Ring) Voided(n int) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -459,6 +537,11 @@ func (r *Ring) voids(activated int, durable uint64) []pool.Void {
 	defer r.mu.Unlock()
 	var list []pool.Void
 	newest := r.newest()
+	for _, v := range r.supers[newest].Voids {
+		if r.unread[int(v.Pool)] {
+			list = append(list, v) // nothing else is known of it
+		}
+	}
 	for n, s := range r.supers {
 		if n == activated || s.Generation == 0 || s.State == pool.Sealed {
 			continue
@@ -497,10 +580,15 @@ func (r *Ring) update(n int, buf []byte, change func(*pool.Super)) error {
 	if fault := r.Fault(n); fault != nil {
 		return fault // never written, whoever asks
 	}
-	f, err := r.File(n)
+	files, err := r.present()
 	if err != nil {
 		return err
 	}
+	f, err := files.acquire(n)
+	if err != nil {
+		return err
+	}
+	defer files.release(f, false, true)
 	s := r.Super(n)
 	change(&s)
 	s.Counter++
@@ -513,6 +601,7 @@ func (r *Ring) update(n int, buf []byte, change func(*pool.Super)) error {
 	}
 	r.mu.Lock()
 	r.supers[n] = s
+	delete(r.unread, n)
 	r.mu.Unlock()
 	return nil
 }
@@ -524,14 +613,24 @@ func (r *Ring) update(n int, buf []byte, change func(*pool.Super)) error {
 // is the highest group_seq known durable: see Voided.
 func (r *Ring) Activate(n int, generation uint64, openID uint32, firstSeq, durable uint64, buf []byte) error {
 	voids := r.voids(n, durable)
-	return r.update(n, buf, func(s *pool.Super) {
+	err := r.update(n, buf, func(s *pool.Super) {
 		s.Generation, s.State, s.OpenID, s.FirstSeq, s.DurableSeq, s.Voids = generation, pool.Active, openID, firstSeq, durable, voids
 	})
+	return r.pinned(n, err)
+}
+
+// pinned keeps the file of pool n open where there is no error: the writer is there.
+func (r *Ring) pinned(n int, err error) error {
+	if files, away := r.present(); err == nil && away == nil {
+		files.pin(n)
+	}
+	return err
 }
 
 // Resume makes a new writer start known in the pool that it goes on with.
 func (r *Ring) Resume(n int, openID uint32, buf []byte) error {
-	return r.update(n, buf, func(s *pool.Super) { s.State, s.OpenID = pool.Active, openID })
+	err := r.update(n, buf, func(s *pool.Super) { s.State, s.OpenID = pool.Active, openID })
+	return r.pinned(n, err)
 }
 
 // Seal says that pool n is full: all that the writer start openID wrote to it is

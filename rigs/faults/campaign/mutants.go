@@ -52,7 +52,7 @@ var mutants = []mutant{
 		{"internal/store/recover.go", "\tw.open, w.seq = max(w.open, tail.open), max(w.seq, tail.seq)\n",
 			"\tfor _, g := range groups {\n\t\tw.open, w.seq = max(w.open, g.OpenID), max(w.seq, g.Seq)\n\t}\n"}}},
 	{"anyfooter", "a footer counts in a sealed pool only", []edit{
-		{"internal/store/recover.go", "if v.ring.Super(n).State == pool.Sealed {\n\t\tgroups, err := readFooter(", "if v.ring.Super(n).State != pool.Free {\n\t\tgroups, err := readFooter("}}},
+		{"internal/store/recover.go", "if v.ring.Super(n).State == pool.Sealed {\n\t\tgroups, err := readFooterInto(", "if v.ring.Super(n).State != pool.Free {\n\t\tgroups, err := readFooterInto("}}},
 	{"failedcount", "groups that failed and were written again do not count", []edit{
 		{"internal/store/recover.go", "failed[i] = g.Seq > bound", "failed[i] = bound == 0"}}},
 	{"forgetvoids", "what failed in a pool is said again at each activation", []edit{
