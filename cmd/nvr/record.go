@@ -35,16 +35,20 @@ func (recordCmd) Run(c *console) error {
 	return c.record(conf, nil)
 }
 
-// The recorder's memory: what it needs with no camera, for each one, and for what
-// may wait for each disk, is a soft limit for the collector. Without the last of them
-// it would collect without a pause while a disk is down. Buffers are recycled and
-// little else is allocated, so collecting at a quarter of garbage, not at as much as
-// is alive, costs next to nothing: with 16 cameras of 4 Mbit/s a collection every
+// The recorder's memory: what it needs with no camera, for each one, for what may
+// wait for each disk and for the index is a soft limit for the collector. With one
+// that is below what is alive it would collect without a pause. Buffers are recycled
+// and little else is allocated, so collecting at a quarter of garbage, not at as much
+// as is alive, costs next to nothing: with 16 cameras of 4 Mbit/s a collection every
 // other minute.
 const (
 	memoryBase      = 32 << 20
 	memoryPerCamera = 1 << 20
 	garbagePercent  = 25
+
+	// The index grows while older pools are read, and then by some kilobytes a day
+	// and camera until the ring comes round.
+	memoryLook = time.Second
 )
 
 // camerasMayTake is how long cameras have to say goodbye. Then what they handed
@@ -64,11 +68,8 @@ func (c *console) record(conf *config.Config, watch func(context.Context, *recor
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		waiting := int64(len(conf.Storage.Volumes())) * store.MaxWaitingBytes
-		debug.SetMemoryLimit(memoryBase + int64(enabled(conf))*memoryPerCamera + waiting)
-	}
 	r := &recorder{conf: conf, since: c.now()}
+	r.limitMemory(0)
 	o := archiveOptions(conf, r.since, c.log)
 	for i := range o.Volumes {
 		what := "making the ring"
@@ -89,6 +90,32 @@ func (c *console) record(conf *config.Config, watch func(context.Context, *recor
 		}
 	}
 	return r.run(c, watch)
+}
+
+// limitMemory makes room for an index of that size, and for as much again that a
+// collection has not got to yet as garbagePercent allows.
+func (r *recorder) limitMemory(index int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		waiting := int64(len(r.conf.Storage.Volumes())) * store.MaxWaitingBytes
+		debug.SetMemoryLimit(memoryBase + int64(enabled(r.conf))*memoryPerCamera + waiting + index*(100+2*garbagePercent)/100)
+	}
+}
+
+// watchMemory follows the index with the limit.
+func (r *recorder) watchMemory(ctx context.Context) {
+	tick := time.NewTicker(memoryLook)
+	defer tick.Stop()
+	for limit := int64(0); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if index := r.archive.IndexBytes(); index > limit+limit/16 || index < limit-limit/4 {
+			limit = index
+			r.limitMemory(index)
+		}
+	}
 }
 
 // explain adds the exit code to what opening a volume for writing says.
@@ -112,6 +139,7 @@ func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	r.listen(ctx, c, &beside)
+	beside.Go(func() { r.watchMemory(ctx) })
 	if watch != nil {
 		beside.Go(func() { watch(ctx, r) })
 	}

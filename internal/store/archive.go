@@ -561,6 +561,14 @@ func (a *Archive) viewsOf(which func(*Volume) bool) []view {
 	return views
 }
 
+// IndexBytes is about how much memory the index takes.
+func (a *Archive) IndexBytes() (n int64) {
+	for _, v := range a.views() {
+		n += v.volume.IndexBytes()
+	}
+	return n
+}
+
 // Streams lists every stream that has footage, or a gap on record, on any volume.
 func (a *Archive) Streams() []*media.Stream { return mergedStreams(a.views()) }
 

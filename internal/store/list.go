@@ -37,8 +37,9 @@ type Status struct {
 	UsedBytes     int64          `json:"used_bytes"`  // of groups in them
 	ActivePool    int            `json:"active_pool"` // -1: none yet
 	Generation    uint64         `json:"generation"`
-	Position      int64          `json:"position"` // in the active pool, where the next group goes
-	Indexed       bool           `json:"indexed"`  // the older pools have been read
+	Position      int64          `json:"position"`    // in the active pool, where the next group goes
+	Indexed       bool           `json:"indexed"`     // the older pools have been read
+	IndexBytes    int64          `json:"index_bytes"` // memory that the index takes
 	Writing       bool           `json:"writing"`
 	Down          bool           `json:"down"`            // the disk does not take footage at present
 	Away          string         `json:"away,omitempty"`  // why the disk was let go of; empty: it was not
@@ -77,13 +78,21 @@ type StreamStatus struct {
 	Rate    float64     `json:"bytes_per_sec"` // over the newest segments
 }
 
+// IndexBytes is about how much memory the index takes.
+func (v *Volume) IndexBytes() (n int64) {
+	for _, p := range v.index.Load() {
+		n += p.Memory()
+	}
+	return n
+}
+
 // rateWindow is over how much of the newest footage rates are measured.
 const rateWindow = 5 * time.Minute
 
 // Status tells how the volume is and what it holds.
 func (v *Volume) Status() Status {
 	s := Status{Dir: v.dir.Path(), Ring: v.ring.UUID.String(), Pools: v.ring.Pools, PoolBytes: v.ring.Size, ActivePool: -1,
-		Indexed: v.writer == nil || v.indexed.Load(), Writing: v.writer != nil, Down: v.counters.down.Load() || v.counters.stalled.Load(), Position: v.counters.position.Load(),
+		Indexed: v.writer == nil || v.indexed.Load(), IndexBytes: v.IndexBytes(), Writing: v.writer != nil, Down: v.counters.down.Load() || v.counters.stalled.Load(), Position: v.counters.position.Load(),
 		Refused: v.counters.refused.Load() + v.queue.losses(), Failures: v.counters.failures.Load(), Commits: v.counters.commits.Load(), Written: v.counters.bytes.Load(), LastCommit: v.counters.lastCommit.Load()}
 	if why := v.away.Load(); why != nil {
 		s.Away = *why
