@@ -45,6 +45,7 @@ const law = `
 	store/vault < disk, store/pool
 	store       < disk, disk/direct, store/pool, store/index, store/ring, store/vault
 	store/crashtest < store
+	store/starttest < disk, disk/direct, store/pool, store/ring, control
 
 	# A camera's life. It never names the store: it declares a Recorder.
 	ingest/rtsp
