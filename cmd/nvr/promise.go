@@ -91,7 +91,11 @@ func newPromises(conf *config.Config, s store.ArchiveStatus, assumed bitrate) []
 		n := cameras[v.Name]
 		rate := float64(n) * float64(assumed) / 8
 		for _, st := range s.Volumes {
-			if st.Name == v.Name && st.Rate > 0 {
+			if st.Name != v.Name {
+				continue
+			}
+			v.MaxPools = max(v.MaxPools, st.Pools) // it may have grown since the configuration was read
+			if st.Rate > 0 {
 				rate, p.Measured = st.Rate, true
 			}
 		}

@@ -20,7 +20,7 @@ type recordCmd struct{}
 
 // Help is shown below the usage line.
 func (recordCmd) Help() string {
-	return `Connects to all enabled cameras, for ever, and writes what they send into the ring. The ring is made at the first start; its size on disk never changes after that. SIGINT or SIGTERM ends it: everything received is committed first. A second signal ends it at once.
+	return `Connects to all enabled cameras, for ever, and writes what they send into the ring. The ring is made at the first start; its size on disk changes only with nvr volume grow. SIGINT or SIGTERM ends it: everything received is committed first; a ring that is just being made is begun again at the next start. A second signal ends it at once.
 
 Examples:
     nvr record
@@ -78,7 +78,7 @@ func (c *console) record(conf *config.Config, watch func(context.Context, *recor
 		}
 		o.Volumes[i].Progress = c.progress(what)
 	}
-	archive, err := store.OpenArchive(o)
+	archive, err := store.OpenArchive(c.ctx, o)
 	if err != nil {
 		return explain(err)
 	}
@@ -222,13 +222,18 @@ func (r *recorder) listen(ctx context.Context, c *console, beside *sync.WaitGrou
 }
 
 // What other commands ask the recorder for.
-const askStatus = "status"
+const (
+	askStatus = "status"
+	askGrow   = "grow"
+)
 
 // handle does what another command asks for.
 func (r *recorder) handle(ctx context.Context, q control.Request, progress func(done, total int64)) (any, error) {
 	switch q.Do {
 	case askStatus:
 		return r.status(), nil
+	case askGrow:
+		return r.grow(ctx, q.Args, progress)
 	case askLockAdd, askLocks, askLockRemove:
 		answer, err := r.lock(ctx, q, progress)
 		if err != nil {

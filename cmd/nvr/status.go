@@ -224,6 +224,9 @@ func (s *volumeStatus) print(w io.Writer, recording bool) {
 		return
 	}
 	fmt.Fprintf(w, "pools\t%d of %d hold footage, %s each\n", s.UsedPools, s.Pools, humanize.IBytes(uint64(s.PoolBytes)))
+	if s.MaxPools > s.Pools {
+		fmt.Fprintf(w, "to grow\tmax_pools is %d: nvr volume grow %s adds %d pools\n", s.MaxPools, s.Name, s.MaxPools-s.Pools)
+	}
 	if s.ActivePool >= 0 {
 		fmt.Fprintf(w, "position\tpool %03d, generation %d, at %s\n", s.ActivePool, s.Generation, humanize.IBytes(uint64(s.Position)))
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"nvr/internal/config"
+	"nvr/internal/control"
 	"nvr/internal/store"
 )
 
@@ -50,7 +53,7 @@ func (v volumeAddCmd) Run(c *console) error {
 	for _, warning := range sameDisk(conf) {
 		fmt.Fprintln(c.err, "warning:", warning)
 	}
-	made, err := store.Open(o)
+	made, err := store.Open(c.ctx, o)
 	if err != nil {
 		return explain(err)
 	}
@@ -68,7 +71,7 @@ type volumeGrowCmd struct {
 
 // Help is shown below the usage line.
 func (volumeGrowCmd) Help() string {
-	return `Adds pools to a ring until it has as many as the configuration says: raise max_pools first, stop the recorder, then grow, and start it again. What the ring holds stays; the new pools are used when the ring comes to them. When the power fails meanwhile the ring is what it was, or has grown; do it again.
+	return `Adds pools to a ring until it has as many as the configuration says: raise max_pools first, then grow. The recorder may go on: it adds the pools itself, in the background, and needs no restart. What the ring holds stays; the new pools are used when the ring comes to them. SIGINT ends it: the ring is what it was, and the room is given back. When the power fails meanwhile the ring is what it was, or has grown; do it again.
 
 A ring cannot shrink, and its pools keep their size. For a smaller one add a volume, set retired = true for the old one, and remove that when its footage is old enough.
 
@@ -81,15 +84,21 @@ func (v volumeGrowCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	o := volumeOptions(conf, volume, c.now(), c.log).Options
-	o.Progress = c.progress("adding pools")
-	had, err := store.Grow(o)
+	progress := c.progress("adding pools")
+	had, err := c.askToGrow(conf, volume, progress)
+	if errors.Is(err, control.ErrNotRunning) {
+		o := volumeOptions(conf, volume, c.now(), c.log).Options
+		o.Progress = progress
+		had, err = store.Grow(c.ctx, o)
+	}
 	var inUse *store.InUseError
 	switch {
+	case err != nil && c.ctx.Err() != nil:
+		return fmt.Errorf("volume grow: interrupted; the ring is what it was, unless it had just grown (nvr status): %w", err)
 	case errors.Is(err, store.ErrNotFound):
 		return &notFoundError{fmt.Errorf("volume %s has no ring in %s yet: nvr record or nvr volume add makes it", v.Name, volume.BasePath)}
 	case errors.As(err, &inUse):
-		return fmt.Errorf("%w: stop the recorder first", err)
+		return fmt.Errorf("%w, and no recorder answers there: if one is just starting, or another command at work, try again when it is ready, else end it first", err)
 	case err != nil:
 		return explain(err)
 	case had == volume.MaxPools:
@@ -98,6 +107,50 @@ func (v volumeGrowCmd) Run(c *console) error {
 	}
 	_, err = fmt.Fprintf(c.out, "volume %s: %d pools of %d MiB, %d before; the new ones are used when the ring comes to them\n", v.Name, volume.MaxPools, volume.ChunkSizeMB, had)
 	return err
+}
+
+// growth is what askGrow wants: that the ring of this volume has so many pools.
+type growth struct {
+	Volume    string `json:"volume"`
+	Dir       string `json:"dir"`
+	Pools     int    `json:"pools"`
+	PoolBytes int64  `json:"pool_bytes"`
+}
+
+// growthDone is what comes of it.
+type growthDone struct {
+	Had int `json:"had"` // pools before
+}
+
+// askToGrow has the running recorder add the pools; control.ErrNotRunning when
+// there is none.
+func (c *console) askToGrow(conf *config.Config, v config.Volume, progress func(done, total int64)) (had int, err error) {
+	if progress == nil {
+		progress = func(int64, int64) {} // it may take its time all the same
+	}
+	answer, err := ask(c.ctx, conf, askGrow, growth{v.Name, v.BasePath, v.MaxPools, v.PoolBytes()}, progress)
+	if err != nil {
+		return 0, err
+	}
+	var done growthDone
+	if err := json.Unmarshal(answer, &done); err != nil {
+		return 0, fmt.Errorf("the recorder is of another version: %w", err)
+	}
+	return done.Had, nil
+}
+
+// grow does in the recorder what askToGrow asks for, until the command that asked
+// goes away.
+func (r *recorder) grow(ctx context.Context, args json.RawMessage, progress func(done, total int64)) (growthDone, error) {
+	var g growth
+	if err := json.Unmarshal(args, &g); err != nil {
+		return growthDone{}, fmt.Errorf("%s: %w", askGrow, err)
+	}
+	had, err := r.archive.Grow(ctx, store.VolumeOptions{Name: g.Volume, Options: store.Options{Dir: g.Dir, Pools: g.Pools, PoolBytes: g.PoolBytes, Progress: progress}})
+	if err != nil {
+		return growthDone{}, &control.Error{Text: err.Error(), Exit: exitCode(explain(err))}
+	}
+	return growthDone{had}, nil
 }
 
 type volumeRetireCmd struct {

@@ -3,6 +3,7 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -20,8 +21,10 @@ type Dir interface {
 	Free() (int64, error)
 	// Allocate creates a file of size bytes that read as zero, with its room
 	// reserved on the disk, and makes it durable but for its name (see Sync).
-	// A file of that name is replaced.
-	Allocate(name string, size int64) error
+	// A file of that name is replaced. When ctx ends it returns early, with
+	// its error: at once where the file system has to write all of it, else when
+	// it has reserved this file's room. What is there then is of no use.
+	Allocate(ctx context.Context, name string, size int64) error
 	// Open opens an existing file; without write it is never changed.
 	Open(name string, write bool) (File, error)
 	// ReadFile reads a small file whole.

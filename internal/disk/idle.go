@@ -19,8 +19,8 @@ const (
 	ioprioIdle       = 3 << 13 // class idle: served when nobody else wants the disk
 )
 
-// Idle lets what this goroutine reads wait for everybody else's reads and writes,
-// until restore is called by the same goroutine. Where the kernel has no such
+// Idle lets what this goroutine reads, writes and syncs wait for everybody else's
+// reads and writes, until restore is called by the same goroutine. Where the kernel has no such
 // thing, nothing happens.
 func Idle() (restore func()) {
 	runtime.LockOSThread()

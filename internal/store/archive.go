@@ -32,6 +32,10 @@ const (
 	// lookEvery is how often the volumes are looked at.
 	lookEvery = 250 * time.Millisecond
 
+	// openingMayTake is for how long volumes that are being opened are waited for
+	// when all is to end.
+	openingMayTake = 1500 * time.Millisecond
+
 	// stuckAfter is for how long a volume may commit nothing at the end before it
 	// is left behind.
 	stuckAfter = 10 * time.Second
@@ -80,6 +84,8 @@ type Archive struct {
 	settle  time.Duration
 	retry   time.Duration
 
+	answers chan *member // of volumes that OpenArchive opens; has room for all
+
 	rosterMu sync.Mutex // one writing of the lists at a time
 
 	mu     sync.Mutex
@@ -98,9 +104,11 @@ type member struct {
 	stuck  atomic.Bool            // its writer did not end: never to be closed
 	opened chan opening           // how an attempt went
 	trying bool                   // an attempt is under way; of OpenArchive, then of Run
+	growth atomic.Bool            // pools are being added
 
-	mu  sync.Mutex
-	err error // why it is not there
+	mu      sync.Mutex      // also guards Pools of the options
+	err     error           // why it is not there
+	running context.Context // of the volume that is there; nil: it does not run
 
 	// Under Archive.mu.
 	up   bool
@@ -126,40 +134,27 @@ type home struct {
 // tried again by Run.
 //
 // A ring that other volumes remember and that is gone is not made again: see
-// MissingError.
-func OpenArchive(o ArchiveOptions) (*Archive, error) {
+// MissingError. Rings that are being made when ctx ends are cut short, and the error
+// says so.
+func OpenArchive(ctx context.Context, o ArchiveOptions) (*Archive, error) {
 	a := newArchive(o)
 	known := a.roster()
 	a.last = known.Homes
-	var patience <-chan time.Time
 	for _, m := range a.members {
 		if !m.Retired { // those are opened by Run: it takes a while and can wait
-			m.open(known)
+			m.open(ctx, known, a.answers)
 		}
 	}
+	a.awaitOpened(ctx)
+	var errs []error
+	cut := false
 	for _, m := range a.members {
-		if m.Retired {
-			continue
-		}
-		select {
-		case r := <-m.opened:
-			m.trying = false
-			a.take(m, r)
-		case <-patience:
-			m.fail(errors.New("the disk does not answer"))
-			a.log.Error("a volume does not answer; recording begins without it", "volume", m.Name, "dir", m.Dir)
-		}
-		if m.volume.Load() != nil && patience == nil {
-			patience = time.After(openPatience)
+		if err := m.why(); err != nil {
+			errs = append(errs, err)
+			cut = cut || errors.As(err, new(*cutShortError))
 		}
 	}
-	if a.writable() == 0 {
-		var errs []error
-		for _, m := range a.members {
-			if err := m.why(); err != nil {
-				errs = append(errs, err)
-			}
-		}
+	if cut || a.writable() == 0 {
 		a.Close()
 		return nil, errors.Join(errs...)
 	}
@@ -172,6 +167,57 @@ func OpenArchive(o ArchiveOptions) (*Archive, error) {
 	}
 	a.remember()
 	return a, nil
+}
+
+// awaitOpened takes the volumes in that are being opened, as they come. Those that do
+// not answer are left to Run.
+func (a *Archive) awaitOpened(ctx context.Context) {
+	waiting, enough := context.WithCancel(context.Background())
+	defer enough()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(openingMayTake, enough) })()
+	for a.takeOpened() > 0 {
+		if a.writable() > 0 {
+			defer time.AfterFunc(openPatience, enough).Stop()
+		}
+		select {
+		case <-a.answers:
+		case <-waiting.Done():
+			a.giveUpOpening(ctx)
+			return
+		}
+	}
+}
+
+// takeOpened takes in what is open, and returns how many are still being opened.
+func (a *Archive) takeOpened() (left int) {
+	for _, m := range a.members {
+		if !m.trying {
+			continue
+		}
+		select {
+		case r := <-m.opened:
+			m.trying = false
+			a.take(m, r)
+		default:
+			left++
+		}
+	}
+	return left
+}
+
+// giveUpOpening says of the volumes that are still being opened why they are not
+// there.
+func (a *Archive) giveUpOpening(ctx context.Context) {
+	for _, m := range a.members {
+		switch {
+		case !m.trying:
+		case ctx.Err() != nil:
+			m.fail(&cutShortError{m.Dir + ": opening was cut short; a ring that is half made is begun again at the next start", ctx.Err()})
+		default:
+			m.fail(fmt.Errorf("%s: the disk does not answer", m.Dir))
+			a.log.Error("a volume does not answer; recording begins without it", "volume", m.Name, "dir", m.Dir)
+		}
+	}
 }
 
 // OpenArchiveReadOnly opens the volumes as OpenReadOnly does. Those that cannot be
@@ -209,7 +255,8 @@ func newArchive(o ArchiveOptions) *Archive {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &Archive{o: o, log: o.Log, settle: settleAfter, retry: retryOpen, routes: map[media.Stream]*route{}, homes: map[media.UUID]*home{}}
+	a := &Archive{o: o, log: o.Log, settle: settleAfter, retry: retryOpen, routes: map[media.Stream]*route{}, homes: map[media.UUID]*home{},
+		answers: make(chan *member, len(o.Volumes))}
 	for i, v := range o.Volumes {
 		m := &member{VolumeOptions: v, number: i, opened: make(chan opening, 1)}
 		if tell := v.OnCommit; tell != nil {
@@ -232,16 +279,21 @@ func (m *member) dir() disk.Dir {
 	return direct.New(m.Dir, slog.New(slog.DiscardHandler))
 }
 
-// open begins to open the volume; how it went comes to m.opened. A disk that
-// hangs holds nobody but that goroutine.
-func (m *member) open(known roster) {
+// open begins to open the volume; how it went comes to m.opened, and to answers
+// (may be nil) that it did. A disk that hangs holds nobody but that goroutine.
+func (m *member) open(ctx context.Context, known roster, answers chan<- *member) {
 	m.trying = true
 	go func() {
+		defer func() {
+			if answers != nil {
+				answers <- m
+			}
+		}()
 		if id, ok := known.Volumes[m.Name]; ok && !ring.Exists(m.dir()) {
 			m.opened <- opening{nil, &MissingError{m.Dir, id}}
 			return
 		}
-		v, err := Open(m.Options)
+		v, err := Open(ctx, m.options())
 		m.opened <- opening{v, err}
 	}()
 }
@@ -249,9 +301,15 @@ func (m *member) open(known roster) {
 func (m *member) openReadOnly() {
 	m.trying = true
 	go func() {
-		v, err := OpenReadOnly(m.Options)
+		v, err := OpenReadOnly(m.options())
 		m.opened <- opening{v, err}
 	}()
+}
+
+func (m *member) options() Options {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.Options
 }
 
 func (m *member) fail(err error) {
@@ -386,6 +444,7 @@ func (a *Archive) runMember(ctx context.Context, m *member, end func()) error {
 func (a *Archive) runVolume(ctx context.Context, m *member, v *Volume) (again bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	m.runs(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- v.Run(ctx) }()
 	tick := time.NewTicker(lookEvery)
@@ -442,7 +501,7 @@ func (a *Archive) await(ctx context.Context, m *member) bool {
 			if m.Retired {
 				m.openReadOnly()
 			} else {
-				m.open(a.roster())
+				m.open(ctx, a.roster(), nil)
 			}
 		case r := <-m.opened:
 			m.trying = false
@@ -670,10 +729,11 @@ type ArchiveStatus struct {
 
 // VolumeStatus is what is known of a volume, there or not.
 type VolumeStatus struct {
-	Name    string   `json:"name"`
-	Retired bool     `json:"retired"`
-	Error   string   `json:"error,omitempty"` // why it is not there
-	Cameras []string `json:"cameras"`         // ids of those that are being recorded into it
+	Name     string   `json:"name"`
+	Retired  bool     `json:"retired"`
+	MaxPools int      `json:"max_pools"`       // of the configuration: the ring may still have to grow
+	Error    string   `json:"error,omitempty"` // why it is not there
+	Cameras  []string `json:"cameras"`         // ids of those that are being recorded into it
 	Status
 }
 
@@ -686,12 +746,13 @@ type Placement struct {
 func (a *Archive) Status() ArchiveStatus {
 	var s ArchiveStatus
 	for _, m := range a.members {
-		vs := VolumeStatus{Name: m.Name, Retired: m.Retired, Cameras: []string{}}
+		o := m.options()
+		vs := VolumeStatus{Name: m.Name, Retired: m.Retired, MaxPools: o.Pools, Cameras: []string{}}
 		if v := m.volume.Load(); v != nil {
 			vs.Status = v.Status()
 			vs.Down = vs.Down || m.ended.Load()
 		} else {
-			vs.Status = Status{Dir: m.Dir, Pools: m.Pools, PoolBytes: m.PoolBytes, ActivePool: -1, Down: !m.Retired}
+			vs.Status = Status{Dir: o.Dir, Pools: o.Pools, PoolBytes: o.PoolBytes, ActivePool: -1, Down: !m.Retired}
 			if err := m.why(); err != nil {
 				vs.Error = err.Error()
 			}

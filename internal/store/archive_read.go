@@ -347,7 +347,9 @@ func overwritten(views []view, parts []part, gaps []media.Gap) []media.Gap {
 			continue
 		}
 		seen[p.view] = true
-		if r := views[p.view].volume.ring; len(r.Used()) < r.Pools {
+		// Each generation is a pool taken into use. A ring that has grown may have
+		// come round although it has pools that were never used.
+		if used := views[p.view].volume.ring.Used(); used[len(used)-1].Generation <= uint64(len(used)) {
 			continue
 		}
 		for i := range gaps {

@@ -17,7 +17,6 @@ import (
 	"nvr/internal/disk/direct"
 	"nvr/internal/disk/faultdisk"
 	"nvr/internal/media"
-	"nvr/internal/store/ring"
 )
 
 // rack is an archive on disks that fail when told to.
@@ -66,7 +65,7 @@ func rackUp(t *testing.T, o ArchiveOptions) *rack {
 // run records; a volume gets its cameras back after settle.
 func (r *rack) run(t *testing.T, settle time.Duration) {
 	t.Helper()
-	a, err := OpenArchive(r.o)
+	a, err := OpenArchive(t.Context(), r.o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -469,7 +468,7 @@ func TestArchiveStartsWithoutADisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := OpenArchive(o); err == nil || !strings.Contains(err.Error(), "volume a: ") || !strings.Contains(err.Error(), "volume b: ") {
+	if _, err := OpenArchive(t.Context(), o); err == nil || !strings.Contains(err.Error(), "volume a: ") || !strings.Contains(err.Error(), "volume b: ") {
 		t.Errorf("no volume, and the error is %v", err)
 	}
 	if _, err := OpenArchiveReadOnly(rackOptions(t.TempDir(), 2)); !errors.Is(err, ErrNotFound) {
@@ -574,7 +573,7 @@ func eachRecordOnce(t *testing.T, random *rand.Rand) {
 	const size = 2000
 	o := rackOptions(t.TempDir(), 2+random.IntN(2))
 	r := mount(t, o)
-	a, err := OpenArchive(r.o)
+	a, err := OpenArchive(t.Context(), r.o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -626,106 +625,5 @@ func eachRecordOnce(t *testing.T, random *rand.Rand) {
 		if !slices.Equal(all, want) || !slices.Equal(got, want) {
 			t.Fatalf("camera %d: the volumes hold %v, the archive shows %v, sent were %d", c, all, got, n)
 		}
-	}
-}
-
-// A ring that grows keeps what it has, and uses the new pools in their turn.
-func TestGrow(t *testing.T) {
-	o := testOptions(t.TempDir())
-	const size = 1 * mib
-	r := record(t, o)
-	s := camera(1)
-	for n := range 10 {
-		r.Offer(gop(s, 1, n, size))
-		r.committed(t)
-	}
-	if _, err := Grow(o); !errors.As(err, new(*InUseError)) {
-		t.Errorf("while it is recorded into: %v", err)
-	}
-	if err := r.stop(); err != nil {
-		t.Fatal(err)
-	}
-	grown := o
-	grown.Pools = 5
-	if had, err := Grow(grown); had != 3 || err != nil {
-		t.Fatal(had, err)
-	}
-	var mismatch *MismatchError
-	if _, err := Open(o); !errors.As(err, &mismatch) {
-		t.Errorf("with the old shape: %v", err)
-	}
-	if _, err := Grow(o); !errors.As(err, &mismatch) || !strings.Contains(err.Error(), "cannot shrink to 3") {
-		t.Errorf("shrinking: %v", err)
-	}
-	other := grown
-	other.PoolBytes *= 2
-	if _, err := Grow(other); !errors.As(err, &mismatch) {
-		t.Errorf("pools of another size: %v", err)
-	}
-	r = record(t, grown)
-	eventually(t, "older pools are indexed", func() bool { return r.Status().Indexed })
-	wantRange(t, numbers(t, r.Volume, s, media.Always, size), 0, 10)
-	for n := 10; n < 26; n++ { // into the new pools, not yet round to the first
-		r.Offer(gop(s, 1, n, size))
-		r.committed(t)
-	}
-	wantRange(t, numbers(t, r.Volume, s, media.Always, size), 0, 26)
-	if used := r.Status().UsedPools; used != 5 {
-		t.Errorf("%d pools are used", used)
-	}
-}
-
-// A growth that is cut anywhere leaves the ring as it was, and can be done again.
-func TestGrowCut(t *testing.T) {
-	for _, foreign := range []bool{false, true} {
-		o := testOptions(t.TempDir())
-		r := record(t, o)
-		s := camera(1)
-		r.Offer(gop(s, 1, 0, 1000))
-		if err := r.stop(); err != nil {
-			t.Fatal(err)
-		}
-		d := direct.New(o.Dir, slog.New(slog.DiscardHandler))
-		from := o
-		if foreign { // a file of another ring is in the way
-			from = testOptions(t.TempDir())
-			from.Pools = 5
-			x := record(t, from)
-			if err := x.stop(); err != nil {
-				t.Fatal(err)
-			}
-			b, err := os.ReadFile(filepath.Join(from.Dir, ring.Name(4)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(o.Dir, ring.Name(4)), b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		} else { // it was cut after one pool, and in the middle of the next
-			if err := d.Allocate(ring.Name(3), o.PoolBytes); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(o.Dir, ring.Name(4)), make([]byte, 4096), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		r = record(t, o)
-		wantRange(t, numbers(t, r.Volume, s, media.Always, 1000), 0, 1)
-		if err := r.stop(); err != nil {
-			t.Fatal(err)
-		}
-		o.Pools = 5
-		_, err := Grow(o)
-		if foreign {
-			if err == nil || !strings.Contains(err.Error(), "pool_004.bin is there already, and does not belong to this ring") {
-				t.Errorf("%v", err)
-			}
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		r = record(t, o)
-		wantRange(t, numbers(t, r.Volume, s, media.Always, 1000), 0, 1)
 	}
 }

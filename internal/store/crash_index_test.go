@@ -32,7 +32,7 @@ func TestIndexOfAPoolThatIsReused(t *testing.T) {
 			}
 			return s.hook(op)
 		})
-		v, err := Open(s.o)
+		v, err := Open(t.Context(), s.o)
 		s.must(err, "open")
 		ctx, cancel := context.WithCancel(t.Context())
 		s.v, s.cancel, s.done = v, cancel, make(chan error, 1)

@@ -42,7 +42,7 @@ func (r *rig) on(d *memdisk.Dir) { r.disk, r.o.Disk = d, d }
 // open opens the volume and waits until it has indexed all.
 func (r *rig) open() error {
 	r.o.Epoch = time.Now()
-	v, err := Open(r.o)
+	v, err := Open(r.t.Context(), r.o)
 	if err != nil {
 		return err
 	}

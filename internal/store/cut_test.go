@@ -133,7 +133,7 @@ func TestCreationCutBeforeAllocation(t *testing.T) {
 		if err := os.Truncate(name, size); err != nil {
 			t.Fatal(err)
 		}
-		v, err := Open(o)
+		v, err := Open(t.Context(), o)
 		if err != nil {
 			t.Errorf("a first pool file of %d bytes: %v", size, err)
 			continue

@@ -477,7 +477,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 		if got := readable(t, openForReading(t, o), 1); !slices.Equal(got, without(poolOf)) {
 			t.Errorf("%v", got)
 		}
-		_, err := Open(o)
+		_, err := Open(t.Context(), o)
 		if !errors.Is(err, errno) || !strings.Contains(err.Error(), "nothing can be recorded there") {
 			t.Errorf("recording into it: %v", err)
 		}

@@ -18,7 +18,7 @@ func outage(t *testing.T, ill, well func(d *faultdisk.Dir), look func(second int
 	d := faultdisk.New(memdisk.New("memory"))
 	o := testOptions("")
 	o.Disk, o.Pools, o.PoolBytes, o.CommitInterval, o.QueueRecords, o.Epoch = d, 6, 32*mib, time.Second, 16, time.Now()
-	v, err := Open(o)
+	v, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func TestReadsOfAStart(t *testing.T) {
 		return nil
 	})
 	o.Disk = disk.Dir(f)
-	v, err := Open(o)
+	v, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

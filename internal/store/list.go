@@ -91,7 +91,7 @@ const rateWindow = 5 * time.Minute
 
 // Status tells how the volume is and what it holds.
 func (v *Volume) Status() Status {
-	s := Status{Dir: v.dir.Path(), Ring: v.ring.UUID.String(), Pools: v.ring.Pools, PoolBytes: v.ring.Size, ActivePool: -1,
+	s := Status{Dir: v.dir.Path(), Ring: v.ring.UUID.String(), Pools: v.ring.Pools(), PoolBytes: v.ring.Size, ActivePool: -1,
 		Indexed: v.writer == nil || v.indexed.Load(), IndexBytes: v.IndexBytes(), Writing: v.writer != nil, Down: v.counters.down.Load() || v.counters.stalled.Load(), Position: v.counters.position.Load(),
 		Refused: v.counters.refused.Load() + v.queue.losses(), Failures: v.counters.failures.Load(), Commits: v.counters.commits.Load(), Written: v.counters.bytes.Load(), LastCommit: v.counters.lastCommit.Load()}
 	if why := v.away.Load(); why != nil {

@@ -227,12 +227,12 @@ func (d looseDir) OpenUncached(name string) (disk.File, error) {
 	return dir.OpenUncached(file)
 }
 
-func (looseDir) Free() (int64, error)            { return 0, fs.ErrPermission }
-func (looseDir) Allocate(string, int64) error    { return fs.ErrPermission }
-func (looseDir) ReadFile(string) ([]byte, error) { return nil, fs.ErrNotExist }
-func (looseDir) Replace(string, []byte) error    { return fs.ErrPermission }
-func (looseDir) Sync() error                     { return fs.ErrPermission }
-func (looseDir) Remove(string) error             { return fs.ErrPermission }
+func (looseDir) Free() (int64, error)                          { return 0, fs.ErrPermission }
+func (looseDir) Allocate(context.Context, string, int64) error { return fs.ErrPermission }
+func (looseDir) ReadFile(string) ([]byte, error)               { return nil, fs.ErrNotExist }
+func (looseDir) Replace(string, []byte) error                  { return fs.ErrPermission }
+func (looseDir) Sync() error                                   { return fs.ErrPermission }
+func (looseDir) Remove(string) error                           { return fs.ErrPermission }
 func (looseDir) Sub(string, bool) (disk.Dir, error) {
 	return nil, fs.ErrNotExist
 }

@@ -64,7 +64,7 @@ func simulateOutages(t *testing.T, seed uint64) {
 		}
 	}
 	var err error
-	if s.v, err = Open(o); err != nil {
+	if s.v, err = Open(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -102,7 +102,7 @@ func (s *outageSim) record(seconds int) {
 func (s *outageSim) open(m *memdisk.Dir) *Volume {
 	o := s.v.o
 	o.Disk, o.OnCommit = m, nil
-	v, err := Open(o)
+	v, err := Open(context.Background(), o)
 	if err != nil {
 		s.t.Fatal(err)
 	}

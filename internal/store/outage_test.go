@@ -204,7 +204,7 @@ func TestTakenInAnOutage(t *testing.T) {
 
 			o := r.o
 			o.Disk = m
-			another, err := Open(o)
+			another, err := Open(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -253,7 +253,7 @@ func TestAnotherRingInItsPlace(t *testing.T) {
 	wrong := memdisk.New("memory")
 	o := r.o
 	o.Disk = wrong
-	v, err := Open(o)
+	v, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestArchiveDiskReplaced(t *testing.T) {
 	}
 	fresh := o.Volumes[1].Options
 	fresh.Dir = t.TempDir()
-	v, err := Open(fresh)
+	v, err := Open(t.Context(), fresh)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,6 +57,9 @@ func TestRingProperty(t *testing.T) {
 				"kill":     m.kill,
 				"cut":      m.cutNow,
 				"cut soon": m.cutSoon,
+				"grow":     m.grow,
+				"grow ill": m.growIll,
+				"grow cut": m.growCut,
 			})
 		})
 		if failure != nil {
@@ -341,6 +344,57 @@ func (m *ringMachine) walk(rt *rapid.T) {
 	}
 }
 
+// maxGrown is how many pools the ring may have: more are not filled in a check.
+const maxGrown = 7
+
+// more raises max_pools; false: there are enough.
+func (m *ringMachine) more(rt *rapid.T) bool {
+	if m.o.Pools >= maxGrown {
+		return false
+	}
+	m.o.Pools += rapid.IntRange(1, 2).Draw(rt, "more")
+	return true
+}
+
+// grow adds pools while the writer and the readers go on.
+func (m *ringMachine) grow(rt *rapid.T) {
+	if m.more(rt) {
+		m.must(m.v.ring.Grow(context.Background(), m.o.Pools, nil), "grow")
+	}
+	if n := m.v.ring.Pools(); n > m.o.Pools {
+		m.fatal("the ring has %d pools, and was to have %d", n, m.o.Pools)
+	}
+}
+
+// growIll fails at some step; then the ring has its pools, and can grow again.
+func (m *ringMachine) growIll(rt *rapid.T) {
+	had := m.v.ring.Pools()
+	if !m.more(rt) {
+		return
+	}
+	m.fail, m.fails = rapid.IntRange(1, 20).Draw(rt, "steps"), 1
+	err := m.v.ring.Grow(context.Background(), m.o.Pools, nil)
+	m.fail = -1
+	if n := m.v.ring.Pools(); (n != had) == (err != nil) {
+		m.fatal("the ring had %d pools, has %d, was to have %d: %v", had, n, m.o.Pools, err)
+	}
+}
+
+// growCut puts the cut into the middle of a growth.
+func (m *ringMachine) growCut(rt *rapid.T) {
+	if !m.more(rt) {
+		return
+	}
+	m.cut = rapid.IntRange(1, 20).Draw(rt, "steps")
+	err := m.v.ring.Grow(context.Background(), m.o.Pools, nil)
+	if m.left == nil {
+		m.cut = -1
+		m.must(err, "grow")
+		return
+	}
+	m.powerOff()
+}
+
 // forget lets the readers go: their volume ends.
 func (m *ringMachine) forget() {
 	m.held = nil
@@ -408,6 +462,11 @@ func (m *ringMachine) cutSoon(rt *rapid.T) {
 		m.cut = -1
 		return
 	}
+	m.powerOff()
+}
+
+// powerOff goes on with what the cut left.
+func (m *ringMachine) powerOff() {
 	left, after := m.left[0], m.after
 	m.forget()
 	m.close()

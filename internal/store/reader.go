@@ -132,7 +132,7 @@ func (v *Volume) Payload(ctx context.Context, ref media.Ref, dst []byte) ([]byte
 	if ref.Kept > 0 {
 		return v.keptPayload(ref, dst)
 	}
-	if n >= v.ring.Pools || ref.Length > pool.MaxGroup {
+	if n >= v.ring.Pools() || ref.Length > pool.MaxGroup {
 		return dst, fmt.Errorf("a reference to pool %03d, %d bytes: not of this ring", ref.Pool, ref.Length)
 	}
 	if v.ring.Super(n).Generation != ref.Generation {

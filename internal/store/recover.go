@@ -373,8 +373,9 @@ func (v *Volume) newestFirst(newest pool.Super, unread []int) (order []int) {
 		}
 		return order
 	}
-	for i := range v.ring.Pools {
-		order = append(order, (int(newest.Pool)+v.ring.Pools-i)%v.ring.Pools)
+	pools := v.ring.Pools()
+	for i := range pools {
+		order = append(order, (int(newest.Pool)+pools-i)%pools)
 	}
 	return order
 }
@@ -417,8 +418,9 @@ func (v *Volume) allRead(newest uint64, index func(n int)) error {
 // start went on.
 func (v *Volume) indexBefore(n int) error {
 	if len(v.ring.Unread()) > 0 {
+		pools := v.ring.Pools()
 		for i := range ring.MaxSkipped + 1 {
-			if _, err := v.ring.Check((n + v.ring.Pools - 1 - i) % v.ring.Pools); err != nil && !errors.As(err, new(*ring.PoolFault)) {
+			if _, err := v.ring.Check((n + pools - 1 - i) % pools); err != nil && !errors.As(err, new(*ring.PoolFault)) {
 				return err
 			}
 		}

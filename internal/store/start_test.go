@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"bytes"
 	"fmt"
 	"log/slog"
@@ -111,7 +112,7 @@ func TestReadersReadAll(t *testing.T) {
 func TestSelectFromAnUnreadPool(t *testing.T) {
 	o, d, _ := manyPools(t, 100)
 	d.Rot(ring.Name(0), o.PoolBytes-pool.TrailerSize, make([]byte, 200))
-	v, err := Open(o)
+	v, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +206,7 @@ type sparseDir struct{ *direct.Dir }
 
 func (sparseDir) Free() (int64, error) { return math.MaxInt64, nil }
 
-func (d sparseDir) Allocate(name string, size int64) error {
+func (d sparseDir) Allocate(_ context.Context, name string, size int64) error {
 	f, err := os.Create(filepath.Join(d.Path(), name))
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ type recording struct {
 
 func record(t *testing.T, o Options) *recording {
 	t.Helper()
-	v, err := Open(o)
+	v, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -415,7 +415,7 @@ func TestRunBase(t *testing.T) {
 func TestInUse(t *testing.T) {
 	o := testOptions(t.TempDir())
 	record(t, o)
-	_, err := Open(o)
+	_, err := Open(t.Context(), o)
 	var inUse *InUseError
 	if !errors.As(err, &inUse) || inUse.PID != os.Getpid() {
 		t.Fatalf("second Open: %v, want in use by pid %d", err, os.Getpid())
@@ -430,7 +430,7 @@ func TestRefusals(t *testing.T) {
 		spoil func(t *testing.T, o *Options)
 		want  string
 	}{
-		{"other max_pools", func(t *testing.T, o *Options) { o.Pools = 4 }, "set max_pools = 3 and chunk_size_mb = 8 again"},
+		{"fewer max_pools", func(t *testing.T, o *Options) { o.Pools = 2 }, "set max_pools = 3: a ring that has grown cannot shrink again"},
 		{"other chunk_size_mb", func(t *testing.T, o *Options) { o.PoolBytes = 16 * mib }, "set max_pools = 3 and chunk_size_mb = 8 again"},
 		{"most pool files gone", func(t *testing.T, o *Options) {
 			os.Remove(filepath.Join(o.Dir, "pool_001.bin"))
@@ -460,7 +460,7 @@ func TestRefusals(t *testing.T) {
 			}
 			test.spoil(t, &o)
 			before := listing(t, o.Dir)
-			v, err := Open(o)
+			v, err := Open(t.Context(), o)
 			if err == nil {
 				v.Close()
 				t.Fatal("opened")

@@ -217,7 +217,7 @@ func (c *copier) copy(n vault.Name, old *keptFile) (*keptFile, error) {
 	if !v.urgent(n) {
 		defer disk.Idle()()
 	}
-	w, err := vault.Create(v.keeper.dir, n, c.s.super, size)
+	w, err := vault.Create(c.ctx, v.keeper.dir, n, c.s.super, size)
 	if err != nil {
 		return nil, err
 	}
@@ -462,7 +462,8 @@ func (v *Volume) urgent(n vault.Name) bool {
 		return false
 	}
 	newest := used[len(used)-1]
-	ahead := (int(n.Pool) - int(newest.Pool) + v.ring.Pools) % v.ring.Pools
+	pools := v.ring.Pools()
+	ahead := (int(n.Pool) - int(newest.Pool) + pools) % pools
 	s, err := v.super(int(n.Pool))
 	return err == nil && s.Generation != n.Generation || ahead > 0 && ahead <= urgentPools
 }

@@ -88,7 +88,7 @@ func (s *selection) shown(e *pool.Entry) media.Span {
 // any more.
 func (v *Volume) selectFrom(n vault.Name, list []wanted) (*selection, error) {
 	s := &selection{v: v, wanted: list, bases: map[media.StreamID]map[media.RunID]int64{}, params: map[uint32]bool{}, needs: map[media.StreamID]bool{}}
-	if int(n.Pool) >= v.ring.Pools {
+	if int(n.Pool) >= v.ring.Pools() {
 		return s, nil
 	}
 	var err error

@@ -155,7 +155,7 @@ func (c *checker) volume(v *Volume) error {
 		}
 	}
 	used := v.ring.Used()
-	free := make([]bool, v.ring.Pools)
+	free := make([]bool, v.ring.Pools()) // after Used: the ring may be growing
 	for n := range free {
 		free[n] = v.ring.Fault(n) == nil && !v.loose
 	}

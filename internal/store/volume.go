@@ -124,8 +124,10 @@ type counters struct {
 
 // Open opens the ring in o.Dir for recording, or creates it there when there is
 // none. It takes the directory for this process, and is back where the last
-// writer committed when it returns; older pools are indexed by Run.
-func Open(o Options) (*Volume, error) {
+// writer committed when it returns; older pools are indexed by Run. Making a ring
+// may take minutes: when ctx ends, the error says that it was cut short, and is
+// ctx's.
+func Open(ctx context.Context, o Options) (*Volume, error) {
 	v := newVolume(o)
 	if o.Disk == nil {
 		if err := os.MkdirAll(o.Dir, 0o750); err != nil {
@@ -141,17 +143,21 @@ func Open(o Options) (*Volume, error) {
 		return nil, cannotWrite(v.dir.Path(), err)
 	}
 	v.unlock, v.recording = unlock, true
-	if err := v.openForWriting(); err != nil {
+	if err := v.openForWriting(ctx); err != nil {
 		v.Close()
 		return nil, err
 	}
 	return v, nil
 }
 
-func (v *Volume) openForWriting() error {
+func (v *Volume) openForWriting(ctx context.Context) error {
 	r, err := ring.Open(v.dir, true)
 	if errors.Is(err, ring.ErrNoRing) {
-		if err := ring.Create(v.dir, v.o.Pools, v.o.PoolBytes, v.o.Progress); err != nil {
+		err = ring.Create(ctx, v.dir, v.o.Pools, v.o.PoolBytes, v.o.Progress)
+		if err != nil && ctx.Err() != nil {
+			return &cutShortError{v.dir.Path() + ": making the ring was cut short; it is begun again at the next start, or by nvr volume add", ctx.Err()}
+		}
+		if err != nil {
 			return err
 		}
 		r, err = ring.Open(v.dir, true)
@@ -160,10 +166,13 @@ func (v *Volume) openForWriting() error {
 		return err
 	}
 	v.ring = r
-	if r.Pools != v.o.Pools || r.Size != v.o.PoolBytes {
-		return &MismatchError{Path: v.dir.Path(),
-			Reason: fmt.Sprintf("the ring here has %d pools of %d MiB, and the configuration says %d of %d MiB", r.Pools, r.Size>>20, v.o.Pools, v.o.PoolBytes>>20),
-			Remedy: fmt.Sprintf("nothing was changed; set max_pools = %d and chunk_size_mb = %d again, or use another base_path for a ring of the new shape (nvr volume grow adds pools of the same size)", r.Pools, r.Size>>20)}
+	// Who wrote ring.id may have been killed before its name was durable, and
+	// footage must not lie in pools that the next power cut takes out of the ring.
+	if err := v.dir.Sync(); err != nil {
+		return err
+	}
+	if err := v.compareShape(); err != nil {
+		return err
 	}
 	v.tellFaults()
 	w, err := newWriter(v)
@@ -173,6 +182,35 @@ func (v *Volume) openForWriting() error {
 	v.writer = w
 	return nil
 }
+
+// compareShape refuses a ring that is not what the configuration says, unless
+// pools are still to be added to it: that is what a power cut while it grows
+// leaves, and then nobody may be there to help.
+func (v *Volume) compareShape() error {
+	pools, size := v.ring.Pools(), v.ring.Size
+	reason := fmt.Sprintf("the ring here has %d pools of %d MiB, and the configuration says %d of %d MiB", pools, size>>20, v.o.Pools, v.o.PoolBytes>>20)
+	switch {
+	case size != v.o.PoolBytes:
+		return &MismatchError{Path: v.dir.Path(), Reason: reason,
+			Remedy: fmt.Sprintf("nothing was changed; set max_pools = %d and chunk_size_mb = %d again, or use another base_path for a ring of the new shape", pools, size>>20)}
+	case pools > v.o.Pools:
+		return &MismatchError{Path: v.dir.Path(), Reason: reason,
+			Remedy: fmt.Sprintf("nothing was changed; set max_pools = %d: a ring that has grown cannot shrink again. For a smaller one add a volume, and retire this one", pools)}
+	case pools < v.o.Pools:
+		v.o.Log.Error("the ring has fewer pools than the configuration says; it is recorded into as it is", "dir", v.dir.Path(), "pools", pools, "max_pools", v.o.Pools,
+			"remedy", "nvr volume grow adds the others, also while recording; or set max_pools as it was")
+	}
+	return nil
+}
+
+// cutShortError says what was not done because ctx ended.
+type cutShortError struct {
+	what  string
+	cause error // ctx's
+}
+
+func (e *cutShortError) Error() string { return e.what }
+func (e *cutShortError) Unwrap() error { return e.cause }
 
 // OpenReadOnly opens the ring in o.Dir without changing or locking anything,
 // also while another process records into it: what is committed by now can be

@@ -429,7 +429,8 @@ func (w *writer) nextPool() error {
 		return &activationError{n, err}
 	}
 	w.v.drop(n)
-	if skipped := (n - w.head - 1 + w.v.ring.Pools) % w.v.ring.Pools; skipped > ring.MaxSkipped {
+	pools := w.v.ring.Pools()
+	if skipped := (n - w.head - 1 + pools) % pools; skipped > ring.MaxSkipped {
 		w.writeCatalogue() // a start without it would not look so far
 	}
 	if w.head >= 0 && w.head != n && w.v.ring.Super(w.head).State != pool.Sealed {
@@ -449,7 +450,7 @@ func (w *writer) nextPool() error {
 func (w *writer) choose() (int, error) {
 	var errs []error
 	struck := -1
-	for n, tries := w.head, 0; tries < w.v.ring.Pools; tries++ {
+	for n, tries := w.head, 0; tries < w.v.ring.Pools(); tries++ {
 		n = w.v.ring.Next(n)
 		if w.avoid[n] {
 			errs = append(errs, fmt.Errorf("pool %03d could not be activated", n))

@@ -4,6 +4,7 @@ package disktest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) disk.Dir) {
 	}{
 		{"Allocate", testAllocate},
 		{"AllocateReplaces", testAllocateReplaces},
+		{"AllocateEnds", testAllocateEnds},
 		{"ReadSeesWrite", testReadSeesWrite},
 		{"EndOfFile", testEndOfFile},
 		{"ReadOnly", testReadOnly},
@@ -65,7 +67,7 @@ func must(t *testing.T, err error) {
 
 func file(t *testing.T, d disk.Dir, name string, size int64) disk.File {
 	t.Helper()
-	must(t, d.Allocate(name, size))
+	must(t, d.Allocate(t.Context(), name, size))
 	f, err := d.Open(name, true)
 	must(t, err)
 	t.Cleanup(func() { f.Close() })
@@ -110,6 +112,27 @@ func testAllocateReplaces(t *testing.T, d disk.Dir) {
 	f.ReadAt(b, 0)
 	if n, _ := f.Size(); n != 2*block || !bytes.Equal(b, make([]byte, 2*block)) {
 		t.Errorf("%d bytes, or some of the file that was there", n)
+	}
+}
+
+// When ctx has ended nothing is allocated, and what was there before stays.
+func testAllocateEnds(t *testing.T, d disk.Dir) {
+	file(t, d, "a", 2*block)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, name := range []string{"a", "b"} {
+		if err := d.Allocate(ctx, name, 4*block); !errors.Is(err, context.Canceled) {
+			t.Errorf("Allocate %s: %v", name, err)
+		}
+	}
+	f, err := d.Open("a", false)
+	must(t, err)
+	defer f.Close()
+	if n, _ := f.Size(); n != 2*block {
+		t.Errorf("the file that was there has %d bytes now", n)
+	}
+	if _, err := d.Open("b", false); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Open: %v", err)
 	}
 }
 
@@ -199,7 +222,7 @@ func testNames(t *testing.T, d disk.Dir) {
 	}
 	want := []string{"a", "b", "c"}
 	for _, name := range want {
-		must(t, d.Allocate(name, block))
+		must(t, d.Allocate(t.Context(), name, block))
 	}
 	must(t, d.Sync())
 	names, err := d.Names()
@@ -214,7 +237,7 @@ func testNames(t *testing.T, d disk.Dir) {
 
 func testRemove(t *testing.T, d disk.Dir) {
 	f := file(t, d, "a", block)
-	must(t, d.Allocate("b", block))
+	must(t, d.Allocate(t.Context(), "b", block))
 	must(t, d.Remove("a"))
 	must(t, d.Sync())
 	if names, err := d.Names(); err != nil || !slices.Equal(names, []string{"b"}) {
@@ -235,7 +258,7 @@ func testSub(t *testing.T, d disk.Dir) {
 	for range 2 {
 		s, err := d.Sub("inner", true)
 		must(t, err)
-		must(t, s.Allocate("a", block))
+		must(t, s.Allocate(t.Context(), "a", block))
 		must(t, s.Replace("text", []byte("hello")))
 		must(t, s.Sync())
 	}

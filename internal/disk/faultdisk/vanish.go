@@ -1,6 +1,7 @@
 package faultdisk
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -88,12 +89,12 @@ func (d *Dir) Free() (int64, error) {
 }
 
 // Allocate makes a file. It fails as a write does.
-func (d *Dir) Allocate(name string, size int64) error {
+func (d *Dir) Allocate(ctx context.Context, name string, size int64) error {
 	if err := d.ask(Allocate, name); err != nil {
 		return err
 	}
 	if below, ok := d.below(); ok {
-		return below.Allocate(name, size)
+		return below.Allocate(ctx, name, size)
 	}
 	return d.make(name)
 }

@@ -9,6 +9,7 @@ package memdisk
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -193,10 +194,16 @@ func (d *Dir) free() int64 {
 }
 
 // Allocate creates or empties a file, gives it its size and syncs it: three
-// operations, between which the power may go.
-func (d *Dir) Allocate(name string, size int64) error {
+// operations, between which the power may go, and ctx be looked at.
+func (d *Dir) Allocate(ctx context.Context, name string, size int64) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("allocate %s: %w", name, err)
+	}
 	if err := d.create(name); err != nil {
 		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("allocate %s: %w", name, err)
 	}
 	if err := d.ask(Op{Kind: Grow, Name: name, Len: size}); err != nil {
 		return err
@@ -353,10 +360,12 @@ type sub struct {
 	dir string
 }
 
-func (s sub) Path() string                                    { return s.d.path + "/" + strings.TrimSuffix(s.dir, "/") }
-func (s sub) Names() ([]string, error)                        { return s.d.namesIn(s.dir), nil }
-func (s sub) Free() (int64, error)                            { return s.d.Free() }
-func (s sub) Allocate(name string, size int64) error          { return s.d.Allocate(s.dir+name, size) }
+func (s sub) Path() string             { return s.d.path + "/" + strings.TrimSuffix(s.dir, "/") }
+func (s sub) Names() ([]string, error) { return s.d.namesIn(s.dir), nil }
+func (s sub) Free() (int64, error)     { return s.d.Free() }
+func (s sub) Allocate(ctx context.Context, name string, size int64) error {
+	return s.d.Allocate(ctx, s.dir+name, size)
+}
 func (s sub) Open(name string, write bool) (disk.File, error) { return s.d.Open(s.dir+name, write) }
 func (s sub) ReadFile(name string) ([]byte, error)            { return s.d.ReadFile(s.dir + name) }
 func (s sub) Replace(name string, data []byte) error          { return s.d.replaceIn(s.dir, name, data) }

@@ -33,7 +33,7 @@ func memory(t *testing.T, size int, b byte) []byte {
 func pool(t *testing.T, size int64) (*Dir, disk.File) {
 	t.Helper()
 	d := New("memory")
-	if err := errors.Join(d.Allocate("a", size), d.Sync()); err != nil {
+	if err := errors.Join(d.Allocate(t.Context(), "a", size), d.Sync()); err != nil {
 		t.Fatal(err)
 	}
 	return d, open(t, d)
@@ -142,7 +142,7 @@ func TestCrashOfACrash(t *testing.T) {
 // A file's contents are durable with its Sync, its name with that of the directory.
 func TestCrashOfNames(t *testing.T) {
 	d := New("memory")
-	if err := d.Allocate("a", block); err != nil {
+	if err := d.Allocate(t.Context(), "a", block); err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -194,7 +194,7 @@ func TestCrashOfAllocate(t *testing.T) {
 		}
 		return nil
 	})
-	if err := d.Allocate("a", 8*block); err != nil {
+	if err := d.Allocate(t.Context(), "a", 8*block); err != nil {
 		t.Fatal(err)
 	}
 	if !sizes["none"] || !sizes["0"] || !sizes["32768"] || len(sizes) != 3 {
@@ -290,7 +290,7 @@ func TestSparse(t *testing.T) {
 
 func BenchmarkCrash(b *testing.B) {
 	d := New("memory")
-	d.Allocate("a", 1<<30)
+	d.Allocate(b.Context(), "a", 1<<30)
 	for b.Loop() {
 		d.Crash(rand.New(rand.NewPCG(1, 1)), Torn)
 	}

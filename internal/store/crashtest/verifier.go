@@ -87,7 +87,7 @@ func (v *verifying) append(round int) error {
 		v.committed(entries)
 		l.last.Store(time.Now().UnixNano())
 	}
-	volume, err := store.Open(o)
+	volume, err := store.Open(context.Background(), o)
 	if err != nil {
 		return fmt.Errorf("recovery %d: %w", round+1, err)
 	}

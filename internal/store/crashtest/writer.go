@@ -75,9 +75,9 @@ type load struct {
 func (l *load) through(s shape, inherit bool) error {
 	o := s.options()
 	o.OnCommit = l.committed
-	v, err := store.Open(o)
+	v, err := store.Open(context.Background(), o)
 	for tries := 1; err != nil && tries < 10; tries++ { // a creation that failed is begun again
-		v, err = store.Open(o)
+		v, err = store.Open(context.Background(), o)
 	}
 	if err != nil {
 		return err

@@ -28,12 +28,12 @@ const (
 
 var le = binary.LittleEndian
 
-func encodeCatalogue(s Spec, supers []pool.Super) []byte {
+func encodeCatalogue(ring media.UUID, supers []pool.Super) []byte {
 	b := make([]byte, catalogueHeader+catalogueEntry*len(supers))
 	le.PutUint64(b[0:], magicCatalogue)
 	le.PutUint32(b[8:], pool.Version)
 	le.PutUint32(b[12:], uint32(len(supers)))
-	copy(b[16:32], s.UUID[:])
+	copy(b[16:32], ring[:])
 	for i, p := range supers {
 		e := b[catalogueHeader+catalogueEntry*i:]
 		le.PutUint64(e[0:], p.Generation)
@@ -65,12 +65,12 @@ func decodeCatalogue(b []byte, s Spec) ([]pool.Super, error) {
 // read at the start anyway has none. Of pools that are unread it says nothing.
 // While another call is at it, this one leaves it at that.
 func (r *Ring) WriteCatalogue() error {
-	if r.Pools <= eagerPools || !r.catalogue.CompareAndSwap(false, true) {
+	if r.Pools() <= eagerPools || !r.catalogue.CompareAndSwap(false, true) {
 		return nil
 	}
 	defer r.catalogue.Store(false)
 	r.mu.Lock()
-	b := encodeCatalogue(r.Spec, r.supers)
+	b := encodeCatalogue(r.UUID, r.supers)
 	r.mu.Unlock()
 	if err := r.dir.Replace(catalogueName, b); err != nil {
 		return fmt.Errorf("write the catalogue: %w", err)
@@ -87,7 +87,7 @@ func (r *Ring) readCatalogue() ([]pool.Super, error) {
 	case err != nil:
 		return nil, err
 	}
-	hints, err := decodeCatalogue(b, r.Spec)
+	hints, err := decodeCatalogue(b, Spec{UUID: r.UUID, Pools: r.Pools(), Size: r.Size})
 	if err != nil {
 		return nil, nil
 	}
@@ -102,7 +102,7 @@ func (r *Ring) findNewest() (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	s := newSearch(r.Pools, func(n int) (sight, error) {
+	s := newSearch(r.Pools(), func(n int) (sight, error) {
 		if err := r.look(n); err != nil {
 			return sight{}, err
 		}
@@ -145,7 +145,7 @@ func (r *Ring) Highest() uint64 {
 		}
 	}
 	if r.halved {
-		highest += 2 * uint64(r.Pools)
+		highest += 2 * uint64(len(r.supers))
 	}
 	return highest
 }

@@ -141,7 +141,7 @@ func (r *Ring) findMisnamed() error {
 		s, _, err := newestSuper(f, uint32(n))
 		size, sizeErr := f.Size()
 		f.Close()
-		if m := int(s.Pool); err == nil && sizeErr == nil && size == r.Size && s.Ring == r.UUID && m != n && m < r.Pools && s.Generation > 0 {
+		if m := int(s.Pool); err == nil && sizeErr == nil && size == r.Size && s.Ring == r.UUID && m != n && m < r.Pools() && s.Generation > 0 {
 			found[n] = s
 		}
 	}
@@ -167,7 +167,7 @@ func (r *Ring) findMisnamed() error {
 // with it than a file.
 func (r *Ring) usable() error {
 	faults := r.Faults()
-	if 2*len(faults) <= r.Pools {
+	if 2*len(faults) <= r.Pools() {
 		return nil
 	}
 	var reasons []string
@@ -178,7 +178,7 @@ func (r *Ring) usable() error {
 		}
 		reasons = append(reasons, f.File+" "+f.Reason)
 	}
-	return &MismatchError{r.dir.Path(), fmt.Sprintf("%d of the ring's %d pool files cannot be written: %s", len(faults), r.Pools, strings.Join(reasons, "; ")),
+	return &MismatchError{r.dir.Path(), fmt.Sprintf("%d of the ring's %d pool files cannot be written: %s", len(faults), r.Pools(), strings.Join(reasons, "; ")),
 		"nothing was changed; put back what belongs here, or move this directory away and let nvr create a new ring"}
 }
 
@@ -215,7 +215,7 @@ func (r *Ring) surveyed(f disk.File, n int) (s pool.Super, ok bool) {
 	if err != nil || !ok {
 		return s, false
 	}
-	return pool.Super{Ring: r.UUID, Pool: uint32(n), Pools: uint32(r.Pools), Size: r.Size, Generation: first.Generation, State: pool.Active,
+	return pool.Super{Ring: r.UUID, Pool: uint32(n), Pools: uint32(r.Pools()), Size: r.Size, Generation: first.Generation, State: pool.Active,
 		OpenID: first.OpenID, FirstSeq: first.Seq}, true
 }
 

@@ -14,7 +14,7 @@ import (
 // idName is the file that says that a ring is complete. It is written last.
 const idName = "ring.id"
 
-// Spec is a ring's shape. It never changes in service.
+// Spec is a ring's shape. In service only the number of pools changes: see Grow.
 type Spec struct {
 	UUID  media.UUID
 	Pools int
@@ -37,6 +37,9 @@ const (
 	MinPools = 2     // one is written while the other holds footage
 	MaxPools = 65536 // 64 TB of 1 GiB pools
 )
+
+// Shape reads what the ring in d is: ErrNoRing when there is none.
+func Shape(d disk.Dir) (Spec, error) { return readID(d) }
 
 func readID(d disk.Dir) (Spec, error) {
 	b, err := d.ReadFile(idName)

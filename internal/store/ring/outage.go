@@ -53,8 +53,8 @@ func (r *Ring) Present() error {
 		return err
 	case spec.UUID != r.UUID:
 		return &OtherRingError{r.dir.Path(), r.UUID, spec.UUID}
-	case spec.Pools != r.Pools || spec.Size != r.Size:
-		return &MismatchError{r.dir.Path(), fmt.Sprintf("the ring had %d pools of %d MiB, and now has %d of %d", r.Pools, r.Size>>20, spec.Pools, spec.Size>>20),
+	case spec.Pools < r.Pools() || spec.Size != r.Size: // that it has grown meanwhile is welcome
+		return &MismatchError{r.dir.Path(), fmt.Sprintf("the ring had %d pools of %d MiB, and now has %d of %d", r.Pools(), r.Size>>20, spec.Pools, spec.Size>>20),
 			"start the recorder again with the new shape"}
 	}
 	return nil
@@ -70,9 +70,13 @@ func (r *Ring) Reopen() (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if fresh.Spec != r.Spec { // between the two looks
+	if fresh.UUID != r.UUID || fresh.Size != r.Size { // between the two looks
 		fresh.Close()
 		return nil, &OtherRingError{r.dir.Path(), r.UUID, fresh.UUID}
+	}
+	if err := r.dir.Sync(); err != nil { // of ring.id, as at a start: who wrote it may not have come so far
+		fresh.Close()
+		return nil, err
 	}
 	return fresh, nil
 }
@@ -98,6 +102,10 @@ func (r *Ring) Return(fresh *Ring, mine bool) (changed []int) {
 	defer r.mu.Unlock()
 	fresh.mu.Lock()
 	defer fresh.mu.Unlock()
+	for n := len(fresh.supers); n < len(r.supers); n++ { // it has grown since fresh was opened
+		fresh.supers = append(fresh.supers, r.supers[n])
+		fresh.faults, fresh.names = append(fresh.faults, nil), append(fresh.names, Name(n))
+	}
 	for n, known := range r.supers {
 		found := &fresh.supers[n]
 		switch {

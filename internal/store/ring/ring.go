@@ -4,6 +4,7 @@ package ring
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"sync/atomic"
 
 	"nvr/internal/disk"
+	"nvr/internal/media"
 	"nvr/internal/store/pool"
 )
 
@@ -31,9 +33,12 @@ type MismatchError struct {
 func (e *MismatchError) Error() string { return e.Path + ": " + e.Reason + ": " + e.Remedy }
 
 // Ring is the pools of one disk. Its methods may be called concurrently, but
-// Activate, Resume, Seal and MarkBad belong to the one writer.
+// Activate, Resume, Seal and MarkBad belong to the one writer, and one goroutine
+// at a time calls Grow.
 type Ring struct {
-	Spec
+	UUID media.UUID
+	Size int64 // of each pool file, bytes
+
 	dir   disk.Dir
 	write bool
 
@@ -52,7 +57,7 @@ type Ring struct {
 }
 
 func newRing(d disk.Dir, spec Spec, write bool) *Ring {
-	r := &Ring{Spec: spec, dir: d, write: write, supers: make([]pool.Super, spec.Pools), unread: map[int]bool{},
+	r := &Ring{UUID: spec.UUID, Size: spec.Size, dir: d, write: write, supers: make([]pool.Super, spec.Pools), unread: map[int]bool{},
 		faults: make([]*PoolFault, spec.Pools), names: make([]string, spec.Pools)}
 	r.files = newFiles(r.openFile)
 	for n := range r.names {
@@ -61,11 +66,19 @@ func newRing(d disk.Dir, spec Spec, write bool) *Ring {
 	return r
 }
 
+// Pools is how many there are. It only grows: who knows a pool's number knows
+// it for good.
+func (r *Ring) Pools() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.supers)
+}
+
 // Create makes a ring: allocates every pool file, writes the superblocks, and
-// ring.id last of all, so that a creation that was cut short is begun again.
-// Before anything is allocated it makes sure that there is room for all.
-// progress (may be nil) hears of bytes allocated so far and in all.
-func Create(d disk.Dir, pools int, size int64, progress func(done, total int64)) error {
+// ring.id last of all, so that a creation that was cut short, by ctx or the
+// power, is begun again. Before anything is allocated it makes sure that there is
+// room for all. progress (may be nil) hears of bytes allocated so far and in all.
+func Create(ctx context.Context, d disk.Dir, pools int, size int64, progress func(done, total int64)) error {
 	if err := Possible(d, pools, size); err != nil {
 		return err
 	}
@@ -82,11 +95,8 @@ func Create(d disk.Dir, pools int, size int64, progress func(done, total int64))
 	}
 	defer disk.Free(block)
 	for n := range pools {
-		if err := d.Allocate(Name(n), size); err != nil {
+		if err := allocate(ctx, d, s, n, block); err != nil {
 			return err
-		}
-		if err := writeFirstSuper(d, s, n, block); err != nil {
-			return fmt.Errorf("pool %03d: %w", n, err)
 		}
 		if progress != nil {
 			progress(int64(n+1)*size, total)
@@ -96,6 +106,18 @@ func Create(d disk.Dir, pools int, size int64, progress func(done, total int64))
 		return err
 	}
 	return writeID(d, s)
+}
+
+// allocate makes the file of pool n, with its first superblock, both durable but
+// for the file's name.
+func allocate(ctx context.Context, d disk.Dir, s Spec, n int, block []byte) error {
+	if err := d.Allocate(ctx, Name(n), s.Size); err != nil {
+		return err
+	}
+	if err := writeFirstSuper(d, s, n, block); err != nil {
+		return fmt.Errorf("pool %03d: %w", n, err)
+	}
+	return nil
 }
 
 // Possible reports why no ring of this shape can be made in d; nil also when
@@ -152,12 +174,16 @@ func writeFirstSuper(d disk.Dir, s Spec, n int, block []byte) error {
 		return err
 	}
 	defer f.Close()
-	sb := pool.Super{Ring: s.UUID, Pool: uint32(n), Pools: uint32(s.Pools), Size: s.Size, State: pool.Free, Counter: 1}
+	sb := firstSuper(s, n)
 	sb.Encode(block)
 	if _, err := f.WriteAt(block, pool.SuperOffset(sb.Counter)); err != nil {
 		return err
 	}
 	return f.Sync()
+}
+
+func firstSuper(s Spec, n int) pool.Super {
+	return pool.Super{Ring: s.UUID, Pool: uint32(n), Pools: uint32(s.Pools), Size: s.Size, State: pool.Free, Counter: 1}
 }
 
 // refuseForeign lets a creation that was cut short begin again, and nothing
@@ -262,10 +288,10 @@ func Open(d disk.Dir, write bool) (*Ring, error) {
 }
 
 func (r *Ring) lookAround() error {
-	for n := range r.Pools {
+	for n := range r.Pools() {
 		r.unread[n] = true
 	}
-	if r.Pools > eagerPools {
+	if r.Pools() > eagerPools {
 		if found, err := r.findNewest(); found || err != nil {
 			return err
 		}
@@ -417,7 +443,7 @@ func (r *Ring) File(n int) (disk.File, error) {
 	r.mu.Lock()
 	files, away := r.files, r.away
 	r.mu.Unlock()
-	if away && n >= 0 && n < r.Pools {
+	if away && n >= 0 && n < r.Pools() {
 		return passing{r.dir, r.FileName(n)}, nil
 	}
 	f, err := files.acquire(n)
@@ -575,7 +601,8 @@ func (r *Ring) Next(n int) int {
 }
 
 // update writes pool n's superblock to the slot that does not hold the newest,
-// and makes it durable. buf is one aligned block.
+// and makes it durable. buf is one aligned block. In a ring that has grown,
+// each pool says so from the next time on that its superblock is written.
 func (r *Ring) update(n int, buf []byte, change func(*pool.Super)) error {
 	if fault := r.Fault(n); fault != nil {
 		return fault // never written, whoever asks
@@ -591,6 +618,7 @@ func (r *Ring) update(n int, buf []byte, change func(*pool.Super)) error {
 	defer files.release(f, false, true)
 	s := r.Super(n)
 	change(&s)
+	s.Pools = uint32(r.Pools())
 	s.Counter++
 	s.Encode(buf)
 	if _, err := f.WriteAt(buf[:pool.BlockSize], pool.SuperOffset(s.Counter)); err != nil {

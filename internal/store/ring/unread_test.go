@@ -14,7 +14,7 @@ import (
 // nobody has looked at that pool since the start.
 func TestUnreadPoolsStayVoided(t *testing.T) {
 	d := memdisk.New("memory")
-	if err := Create(d, 100, pool.MinSize, nil); err != nil {
+	if err := Create(t.Context(), d, 100, pool.MinSize, nil); err != nil {
 		t.Fatal(err)
 	}
 	block, err := disk.Alloc(pool.BlockSize)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
@@ -42,7 +43,7 @@ type sparse struct{ *direct.Dir }
 
 func (sparse) Free() (int64, error) { return math.MaxInt64, nil }
 
-func (d sparse) Allocate(name string, size int64) error {
+func (d sparse) Allocate(_ context.Context, name string, size int64) error {
 	f, err := os.Create(filepath.Join(d.Path(), name))
 	if err != nil {
 		return err
@@ -66,7 +67,7 @@ func (s shape) make() error {
 		return err
 	}
 	dir := sparse{direct.New(s.dir, slog.New(slog.DiscardHandler))}
-	if err := ring.Create(dir, s.pools, s.size, nil); err != nil {
+	if err := ring.Create(context.Background(), dir, s.pools, s.size, nil); err != nil {
 		return err
 	}
 	r, err := ring.Open(dir, false)

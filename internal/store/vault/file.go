@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,11 +58,11 @@ type Writer struct {
 }
 
 // Create allocates the file. of is the superblock of the pool, size what Size
-// says. The writer must be ended with Seal or Discard.
-func Create(dir disk.Dir, name Name, of pool.Super, size int64) (*Writer, error) {
+// says; ctx ends that early. The writer must be ended with Seal or Discard.
+func Create(ctx context.Context, dir disk.Dir, name Name, of pool.Super, size int64) (*Writer, error) {
 	w := &Writer{dir: dir, name: name, off: pool.FirstGroup,
 		super: pool.Super{Ring: of.Ring, Pool: name.Pool, Pools: of.Pools, Size: size, Generation: name.Generation, State: pool.Active, OpenID: 1, FirstSeq: 1}}
-	err := dir.Allocate(name.String(), size)
+	err := dir.Allocate(ctx, name.String(), size)
 	if err == nil {
 		w.f, err = dir.Open(name.String(), true)
 	}
