@@ -255,12 +255,28 @@ func (s *volumeStatus) print(w io.Writer, recording bool) {
 	for _, f := range s.PassedOver {
 		fmt.Fprintf(w, "passed over\t%s %s: %s\n", f.File, f.Reason, f.Remedy)
 	}
-	if s.BadRecords > 0 {
-		fmt.Fprintf(w, "damaged\t%d records, the scrub found: nvr verify tells where\n", s.BadRecords)
+	if s.ScrubRate > 0 {
+		fmt.Fprintf(w, "scrub\t%s\n", s.scrub())
+	}
+	if s.BadRecords+s.BadPlaces > 0 {
+		fmt.Fprintf(w, "damaged\t%d records, %d places on the disk, the scrub found: nvr verify tells where\n", s.BadRecords, s.BadPlaces)
 	}
 	if !s.Indexed {
 		fmt.Fprintf(w, "index\tolder pools are still being read\n")
 	}
+}
+
+// scrub is how far the scrub is, in one line.
+func (s *volumeStatus) scrub() string {
+	progress := "at rest"
+	if s.ScrubTotal > 0 {
+		progress = fmt.Sprintf("%s of %s at %s/s", humanize.IBytes(uint64(s.Scrubbed)), humanize.IBytes(uint64(s.ScrubTotal)), humanize.Bytes(uint64(s.ScrubRate)))
+	}
+	found := ""
+	if s.BadRecords+s.BadPlaces == 0 {
+		found = "; no damage was found"
+	}
+	return fmt.Sprintf("%s; %d rounds since the start%s", progress, s.ScrubRounds, found)
 }
 
 func (st streamStatus) line(w *tabwriter.Writer, name, state string) {

@@ -40,6 +40,7 @@ func volumeOptions(conf *config.Config, v config.Volume, epoch time.Time, log *s
 		CommitInterval:  s.CommitInterval,
 		SegmentDuration: s.SegmentDuration,
 		Epoch:           epoch,
+		ScrubRate:       s.ScrubRate,
 		Log:             log,
 	}}
 }

@@ -21,6 +21,7 @@ type Storage struct {
 	SegmentDuration time.Duration
 	WriterQueueSize int
 	CommitInterval  time.Duration
+	ScrubRate       int64    // bytes per second of each volume; 0: it is not scrubbed
 	More            []Volume // [[storage.volumes]]
 }
 
@@ -115,6 +116,8 @@ const (
 	maxQueueRecords     = 1 << 16
 	minCommitMillis     = 500
 	maxCommitMillis     = 10_000
+	maxScrubMB          = 10_000
+	bytesPerMB          = 1_000_000 // as disks are sold
 	maxReconnects       = 1_000_000
 	maxCameras          = 4096
 	maxVolumes          = 64
@@ -163,6 +166,9 @@ var StorageKeys = []Key{
 	{Name: "commit_interval_ms", Type: typeNumber, Default: "1000", Min: minCommitMillis, Max: maxCommitMillis,
 		Why: "shorter keeps the disk busy with syncing, longer loses more in a power cut",
 		Doc: "Footage that a power cut may cost, at most, in milliseconds."},
+	{Name: "scrub_rate_mb", Type: typeNumber, Default: "0", Min: 0, Max: maxScrubMB,
+		Why: "0 means off",
+		Doc: "Megabytes per second at which each volume reads its footage again while recording, and compares it with its checksums ([damage.md](damage.md)); 0: not at all. 10 TB take 58 days at 2."},
 }
 
 // VolumeKeys are the keys of [[storage.volumes]].

@@ -63,6 +63,7 @@ func (d *decoder) storage(root *node) Storage {
 		SegmentDuration: time.Duration(t.number("segment_duration_secs")) * time.Second,
 		WriterQueueSize: t.number("writer_queue_size"),
 		CommitInterval:  time.Duration(t.number("commit_interval_ms")) * time.Millisecond,
+		ScrubRate:       int64(t.number("scrub_rate_mb")) * bytesPerMB,
 	}
 	seen := volumesSeen{names: map[string]int{}, paths: map[string]int{}}
 	s.Volume = d.volume(t, &seen)

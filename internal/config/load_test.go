@@ -88,6 +88,9 @@ func describe(c *Config, warnings Problems, err error) string {
 	}
 	s := c.Storage
 	fmt.Fprintf(&b, "storage segments=%s queue=%d commit=%s\n", s.SegmentDuration, s.WriterQueueSize, s.CommitInterval)
+	if s.ScrubRate > 0 {
+		fmt.Fprintf(&b, "scrub %d bytes a second\n", s.ScrubRate)
+	}
 	for _, v := range s.Volumes() {
 		fmt.Fprintf(&b, "volume %+v\n", v)
 	}

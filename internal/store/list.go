@@ -57,8 +57,11 @@ type Status struct {
 	LastCommit    int64          `json:"-"`               // ns UTC; 0: none yet
 	Streams       []StreamStatus `json:"streams"`
 	PassedOver    []*PoolFault   `json:"passed_over"`    // pool files that cannot be used: see docs/damage.md
-	BadRecords    int64          `json:"bad_records"`    // that the scrub found damaged
-	Scrubbed      int64          `json:"scrubbed_bytes"` // by the scrub, in this round
+	BadRecords    int64          `json:"bad_records"`    // that the scrub found damaged, in this round or the last
+	BadPlaces     int64          `json:"bad_places"`     // on the disk that are not as they were written, those of records too
+	ScrubRate     int64          `json:"scrub_rate"`     // bytes per second; 0: no scrub
+	Scrubbed      int64          `json:"scrubbed_bytes"` // in this round, or at rest in the last
+	ScrubTotal    int64          `json:"scrub_bytes"`    // to be read in this round; 0: it rests
 	ScrubRounds   int64          `json:"scrub_rounds"`   // since the start
 	Vault         VaultStatus    `json:"vault"`          // what is kept of the ring beside it; the rest here speaks of the ring alone
 }
@@ -99,7 +102,11 @@ func (v *Volume) Status() Status {
 	}
 	s.QueuedRecords, s.QueuedBytes = v.queue.len()
 	s.PassedOver = append([]*PoolFault{}, v.ring.Faults()...)
-	s.BadRecords, s.Scrubbed, s.ScrubRounds = v.scrubbed.records.Load(), v.scrubbed.bytes.Load(), v.scrubbed.passes.Load()
+	s.BadRecords, s.BadPlaces = v.scrubbed.records.Load(), v.scrubbed.places.Load()
+	s.Scrubbed, s.ScrubTotal, s.ScrubRounds = v.scrubbed.bytes.Load(), v.scrubbed.of.Load(), v.scrubbed.rounds.Load()
+	if v.writer != nil {
+		s.ScrubRate = v.o.ScrubRate
+	}
 	s.Vault = v.vaultStatus()
 	if used := v.ring.Used(); len(used) > 0 {
 		newest := used[len(used)-1]

@@ -10,9 +10,17 @@ import (
 // ring must not be read all day.
 const scrubPause = 6 * time.Hour
 
-// scrubbed is what the scrub found.
+// scrubbed is how far the scrub is, and what it found: in this round or the last.
 type scrubbed struct {
-	passes, bytes, records atomic.Int64 // of bytes: in this round; of records: damaged, in this round or the last
+	rounds          atomic.Int64
+	bytes, of       atomic.Int64 // read in this round or the last, and to be read in this one; 0: it rests
+	records, places atomic.Int64 // that are damaged
+}
+
+// found raises what a round has found; what the last one found is still damaged.
+func (s *scrubbed) found(records, places int64) {
+	s.records.Store(max(s.records.Load(), records))
+	s.places.Store(max(s.places.Load(), places))
 }
 
 // scrub reads the ring again and again at Options.ScrubRate bytes per second and
@@ -22,12 +30,13 @@ func (v *Volume) scrub(ctx context.Context) {
 		return
 	}
 	for ctx.Err() == nil {
-		before, found := v.scrubbed.records.Load(), int64(0)
+		records, places := int64(0), int64(0)
 		round, stop := context.WithCancel(ctx)
 		report, err := v.Verify(round, VerifyOptions{
 			Rate: v.o.ScrubRate, sealedOnly: true,
-			Progress: func(done, _ int64) {
+			Progress: func(done, total int64) {
 				v.scrubbed.bytes.Store(done)
+				v.scrubbed.of.Store(total)
 				if v.counters.down.Load() { // it keeps a file open, and takes what it cannot read for damage
 					stop()
 				}
@@ -37,9 +46,10 @@ func (v *Volume) scrub(ctx context.Context) {
 					return
 				}
 				for i := range p.damage {
-					found += int64(max(1, p.damage[i].Records))
+					records += int64(max(1, p.damage[i].Records))
 				}
-				v.scrubbed.records.Store(max(before, found))
+				places += int64(len(p.faults))
+				v.scrubbed.found(records, places)
 				if len(p.faults) > 0 {
 					v.o.Log.Error("a pool is damaged", "dir", v.dir.Path(), "pool", n, "places", len(p.faults), "damaged_records", len(p.damage), "first", p.faults[0].Offset, "reason", p.faults[0].Reason)
 				}
@@ -56,10 +66,12 @@ func (v *Volume) scrub(ctx context.Context) {
 		case err != nil:
 			v.o.Log.Error("the ring cannot be read to its end", "dir", v.dir.Path(), "error", err)
 		default:
-			v.scrubbed.passes.Add(1)
-			v.scrubbed.records.Store(found)
-			v.o.Log.Info("the ring was read and compared with its checksums", "dir", v.dir.Path(), "records", report.Records, "damaged", found)
+			v.scrubbed.rounds.Add(1)
+			v.scrubbed.records.Store(records)
+			v.scrubbed.places.Store(places)
+			v.o.Log.Info("the ring was read and compared with its checksums", "dir", v.dir.Path(), "records", report.Records, "damaged", records, "places", places)
 		}
+		v.scrubbed.of.Store(0)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):

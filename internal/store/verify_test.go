@@ -228,9 +228,10 @@ func TestScrub(t *testing.T) {
 			t.Fatal("the scrub does not come round")
 		}
 	}
-	if s := r.Status(); s.BadRecords != 1 || s.Scrubbed < int64(len(poolOf)-5)*bigRecord {
-		t.Errorf("%d bad records in %d bytes", s.BadRecords, s.Scrubbed)
+	if s := r.Status(); s.BadRecords != 1 || s.BadPlaces != 1 || s.Scrubbed < int64(len(poolOf)-5)*bigRecord || s.ScrubRate != o.ScrubRate {
+		t.Errorf("%d bad records, %d places in %d bytes at %d/s", s.BadRecords, s.BadPlaces, s.Scrubbed, s.ScrubRate)
 	}
+	eventually(t, "it rests", func() bool { return r.Status().ScrubTotal == 0 })
 }
 
 // Loose files: of two rings, one of which has recorded on after a file was
