@@ -96,6 +96,10 @@ func TestSyscalls(t *testing.T) {
 				t.Errorf("a sync of no pool: %s", line)
 			}
 			syncs++
+		case "fsync": // of the names that the start found, before anything relies on them
+			if !strings.HasPrefix(s.ring(), name) || len(writes) > 0 {
+				t.Errorf("a sync of what is no name of the ring, or too late: %s", line)
+			}
 		case "openat":
 			if strings.Contains(m[2], "O_CREAT") && !strings.Contains(m[2], "ring.lock") {
 				t.Errorf("a file is made: %s", line)

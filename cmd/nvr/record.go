@@ -132,7 +132,7 @@ func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error
 	defer stop()
 	for _, v := range r.conf.Storage.Volumes() {
 		if !v.Retired {
-			c.log.Info("recording", "cameras", len(r.cameras), "into", v.BasePath, "pools", v.MaxPools, "pool_mb", v.ChunkSizeMB)
+			c.log.Info("recording", "cameras", len(r.cameras), "into", v.BasePath, "max_pools", v.MaxPools, "pool_mb", v.ChunkSizeMB)
 		}
 	}
 

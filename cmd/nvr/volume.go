@@ -86,15 +86,18 @@ func (v volumeGrowCmd) Run(c *console) error {
 	}
 	progress := c.progress("adding pools")
 	had, err := c.askToGrow(conf, volume, progress)
-	if errors.Is(err, control.ErrNotRunning) {
+	alone := errors.Is(err, control.ErrNotRunning)
+	if alone {
 		o := volumeOptions(conf, volume, c.now(), c.log).Options
 		o.Progress = progress
 		had, err = store.Grow(c.ctx, o)
 	}
 	var inUse *store.InUseError
 	switch {
+	case err != nil && c.ctx.Err() != nil && alone:
+		return fmt.Errorf("volume grow: interrupted; the ring is what it was: %w", err)
 	case err != nil && c.ctx.Err() != nil:
-		return fmt.Errorf("volume grow: interrupted; the ring is what it was, unless it had just grown (nvr status): %w", err)
+		return errors.New("volume grow: interrupted; the recorder gives the room back, unless it had just finished: nvr status tells how many pools there are")
 	case errors.Is(err, store.ErrNotFound):
 		return &notFoundError{fmt.Errorf("volume %s has no ring in %s yet: nvr record or nvr volume add makes it", v.Name, volume.BasePath)}
 	case errors.As(err, &inUse):

@@ -731,9 +731,9 @@ type ArchiveStatus struct {
 type VolumeStatus struct {
 	Name     string   `json:"name"`
 	Retired  bool     `json:"retired"`
-	MaxPools int      `json:"max_pools"`       // of the configuration: the ring may still have to grow
 	Error    string   `json:"error,omitempty"` // why it is not there
 	Cameras  []string `json:"cameras"`         // ids of those that are being recorded into it
+	MaxPools int      `json:"max_pools"`       // of the configuration: the ring may still have to grow
 	Status
 }
 
