@@ -20,8 +20,8 @@ const (
 )
 
 // Idle lets what this goroutine reads, writes and syncs wait for everybody else's
-// reads and writes, until restore is called by the same goroutine. Where the kernel has no such
-// thing, nothing happens.
+// reads and writes, until restore is called by the same goroutine. Where the kernel
+// has no such thing, nothing happens.
 func Idle() (restore func()) {
 	runtime.LockOSThread()
 	before, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, ioprioWhoProcess, 0, 0)

@@ -108,7 +108,7 @@ type member struct {
 
 	mu      sync.Mutex      // also guards Pools of the options
 	err     error           // why it is not there
-	running context.Context // of the volume that is there; nil: it does not run
+	running context.Context // of the volume's Run; nil: there was none yet
 
 	// Under Archive.mu.
 	up   bool

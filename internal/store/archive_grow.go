@@ -52,7 +52,8 @@ func sameSize(path string, is, wanted int64) error {
 // into, until it has o.Pools of them, of o.PoolBytes each; o.Progress (may be nil)
 // hears of it, nothing else of o counts. It lets recording go first at the disk, and
 // an error of its is no error of the writer's. Errors are those of Grow; when ctx
-// ends, or the volume goes down for good, the ring is what it was.
+// ends, or the volume is given up, the ring is what it was. A growth that hangs in
+// the kernel then is left behind, and may still turn out to have been done.
 func (a *Archive) Grow(ctx context.Context, o VolumeOptions) (had int, err error) {
 	i := slices.IndexFunc(a.members, func(m *member) bool { return m.Name == o.Name })
 	if i < 0 || a.members[i].Dir != o.Dir {
@@ -63,7 +64,7 @@ func (a *Archive) Grow(ctx context.Context, o VolumeOptions) (had int, err error
 	switch {
 	case m.Retired:
 		return 0, fmt.Errorf("volume %s is retired: nothing is written there any more", m.Name)
-	case v == nil || running == nil:
+	case v == nil || running == nil || running.Err() != nil:
 		return 0, fmt.Errorf("volume %s is not there at present: nvr status tells why", m.Name)
 	}
 	had = v.ring.Pools()
@@ -73,6 +74,7 @@ func (a *Archive) Grow(ctx context.Context, o VolumeOptions) (had int, err error
 	if !m.growth.CompareAndSwap(false, true) {
 		return had, fmt.Errorf("volume %s is growing already: wait until it has grown", m.Name)
 	}
+	a.log.Info("a ring grows", "volume", m.Name, "dir", m.Dir, "pools", had, "to", o.Pools)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(running, stop)()
@@ -81,18 +83,16 @@ func (a *Archive) Grow(ctx context.Context, o VolumeOptions) (had int, err error
 		restore := disk.Idle()
 		err := v.ring.Grow(ctx, o.Pools, o.Progress)
 		restore()
+		if err == nil {
+			m.wants(o.Pools)
+			a.log.Info("a ring has grown", "volume", m.Name, "dir", m.Dir, "pools", o.Pools)
+		}
 		// Not before it has really ended may another growth begin: late, it would
 		// take away what that one made.
 		m.growth.Store(false)
 		grown <- err
 	}()
-	a.log.Info("a ring grows", "volume", m.Name, "dir", m.Dir, "pools", had, "to", o.Pools)
-	if err := m.grown(ctx, grown); err != nil {
-		return had, err
-	}
-	m.wants(o.Pools)
-	a.log.Info("a ring has grown", "volume", m.Name, "dir", m.Dir, "pools", v.ring.Pools())
-	return had, nil
+	return had, m.grown(ctx, grown)
 }
 
 // grown waits for a growth, but not for long when ctx has ended.
@@ -114,7 +114,8 @@ func (m *member) grown(ctx context.Context, done <-chan error) error {
 	return err // also nil: it was faster
 }
 
-// at returns the volume and the context of its Run; nil: it is not there.
+// at returns the volume, nil: it is not there; and the context of its Run, nil: it
+// has not run yet.
 func (m *member) at() (*Volume, context.Context) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -444,6 +444,9 @@ func TestGrowHangs(t *testing.T) {
 			if _, err := g.to(t.Context(), 5); err != nil || g.volume().ring.Pools() != 5 {
 				t.Errorf("step %d: when the disk is back: %v", step, err)
 			}
+			if st := g.Status().Volumes[0]; st.MaxPools != 5 {
+				t.Errorf("step %d: it would be opened again with %d pools", step, st.MaxPools)
+			}
 			if err := g.stop(); err != nil {
 				t.Error(err)
 			}
@@ -684,10 +687,9 @@ func TestGrowWithCatalogue(t *testing.T) {
 
 // A ring whose making is cut short says so, and is made by the next start.
 func TestMakingIsCutShort(t *testing.T) {
-	d := memdisk.New("/archive")
 	o := testOptions("/archive")
 	for step := 1; ; step++ {
-		d = memdisk.New("/archive")
+		d := memdisk.New("/archive")
 		o.Disk = d
 		ctx, cancel := context.WithCancel(t.Context())
 		steps := 0
