@@ -52,7 +52,7 @@ func sameSize(path string, is, wanted int64) error {
 // into, until it has o.Pools of them, of o.PoolBytes each; o.Progress (may be nil)
 // hears of it, nothing else of o counts. It lets recording go first at the disk, and
 // an error of its is no error of the writer's. Errors are those of Grow; when ctx
-// ends, or the volume is given up, the ring is what it was. A growth that hangs in
+// ends, or the disk goes away, the ring is what it was. A growth that hangs in
 // the kernel then is left behind, and may still turn out to have been done.
 func (a *Archive) Grow(ctx context.Context, o VolumeOptions) (had int, err error) {
 	i := slices.IndexFunc(a.members, func(m *member) bool { return m.Name == o.Name })
@@ -64,7 +64,7 @@ func (a *Archive) Grow(ctx context.Context, o VolumeOptions) (had int, err error
 	switch {
 	case m.Retired:
 		return 0, fmt.Errorf("volume %s is retired: nothing is written there any more", m.Name)
-	case v == nil || running == nil || running.Err() != nil:
+	case v == nil || running == nil || running.Err() != nil || v.letGo():
 		return 0, fmt.Errorf("volume %s is not there at present: nvr status tells why", m.Name)
 	}
 	had = v.ring.Pools()
@@ -83,8 +83,10 @@ func (a *Archive) Grow(ctx context.Context, o VolumeOptions) (had int, err error
 		restore := disk.Idle()
 		err := v.ring.Grow(ctx, o.Pools, o.Progress)
 		restore()
-		if err == nil {
+		if err == nil || errors.Is(err, ring.ErrUncertain) {
 			m.wants(o.Pools)
+		}
+		if err == nil {
 			a.log.Info("a ring has grown", "volume", m.Name, "dir", m.Dir, "pools", o.Pools)
 		}
 		// Not before it has really ended may another growth begin: late, it would

@@ -18,6 +18,7 @@ import (
 
 	"nvr/internal/disk"
 	"nvr/internal/disk/direct"
+	"nvr/internal/disk/faultdisk"
 	"nvr/internal/disk/memdisk"
 	"nvr/internal/media"
 	"nvr/internal/store/pool"
@@ -452,6 +453,117 @@ func TestGrowHangs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The disk vanishes at any step of a growth, and comes back as another mount: nothing
+// is made in the empty mount point, recording goes on, and the ring can grow again.
+func TestGrowInAnOutage(t *testing.T) {
+	for _, failure := range []error{nil, syscall.ENODEV} { // of the step itself: a call that had begun may still be done
+		for step := 1; step <= growthSteps; step++ {
+			synctest.Test(t, func(t *testing.T) {
+				m := memdisk.New("/archive")
+				d := faultdisk.New(m)
+				o := testOptions("/archive")
+				o.Disk = d
+				g := growingArchive(t, o)
+				s, n := camera(1), 0
+				feed := func() {
+					for range 3 {
+						g.Offer(gop(s, 1, n, 300_000))
+						n++
+						time.Sleep(time.Second)
+					}
+				}
+				feed()
+				steps := 0
+				m.Hook(func(op memdisk.Op) error {
+					if !ofGrowth(op, 3) {
+						return nil
+					}
+					if steps++; steps == step {
+						d.Vanish(syscall.ENODEV)
+						return failure
+					}
+					return nil
+				})
+				_, err := g.to(t.Context(), 5)
+				m.Hook(nil)
+				feed()
+				if st := g.Status().Volumes[0]; !st.Down {
+					t.Errorf("step %d: it is not down", step)
+				}
+				if _, err := g.to(t.Context(), 5); err == nil || !strings.Contains(err.Error(), "is not there at present") {
+					t.Errorf("step %d: a growth without a disk: %v", step, err)
+				}
+				if made := d.Made(); len(made) > 0 {
+					t.Errorf("step %d: made in the empty mount point: %v", step, made)
+				}
+				d.Mount(m)
+				time.Sleep(10 * time.Second)
+				feed()
+				if st := g.Status().Volumes[0]; st.Down || len(st.PassedOver) > 0 {
+					t.Errorf("step %d: %+v (%v)", step, st, err)
+				}
+				if _, err := g.to(t.Context(), 5); err != nil || g.volume().ring.Pools() != 5 {
+					t.Errorf("step %d: then again: %v", step, err)
+				}
+				wantRange(t, numbers(t, g.volume(), s, media.Always, 300_000), 0, n)
+				if err := g.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// At any step of a growth another disk takes the place of the one that grows: not a
+// byte of it is changed.
+func TestGrowOntoAnotherDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for step := 1; step <= growthSteps; step++ {
+			other := memdisk.New("/other")
+			foreign := newRig(t, 6, 8)
+			foreign.on(other)
+			if err := foreign.open(); err != nil {
+				t.Fatal(err)
+			}
+			for n := range 30 {
+				f := footage{camera(1), 1, n, 2 * mib, videoTrack}
+				foreign.v.Offer(f.record())
+				foreign.beat()
+			}
+			if err := foreign.close(); err != nil {
+				t.Fatal(err)
+			}
+			other.Hook(func(op memdisk.Op) error {
+				if op.Changes() && op.Kind != memdisk.SyncDir {
+					t.Errorf("step %d: %v", step, op)
+				}
+				return nil
+			})
+			m := memdisk.New("/archive")
+			d := faultdisk.New(m)
+			o := testOptions("/archive")
+			o.Disk = d
+			g := growingArchive(t, o)
+			steps := 0
+			m.Hook(func(op memdisk.Op) error {
+				if !ofGrowth(op, 3) {
+					return nil
+				}
+				if steps++; steps == step {
+					d.Vanish(syscall.ENODEV)
+					d.Mount(other)
+				}
+				return nil
+			})
+			_, err := g.to(t.Context(), 5)
+			if done := g.volume().ring.Pools() == 5; done != (err == nil) || done != (step > growthSteps-5) {
+				t.Errorf("step %d: %d pools, %v", step, g.volume().ring.Pools(), err)
+			}
+			g.stop() // its error is that the disk is another one
+		}
+	})
 }
 
 // A volume that is let go of ends its growth: its directory may soon be another's.

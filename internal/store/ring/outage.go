@@ -74,9 +74,11 @@ func (r *Ring) Reopen() (*Ring, error) {
 		fresh.Close()
 		return nil, &OtherRingError{r.dir.Path(), r.UUID, fresh.UUID}
 	}
-	if err := r.dir.Sync(); err != nil { // of ring.id, as at a start: who wrote it may not have come so far
-		fresh.Close()
-		return nil, err
+	if fresh.Pools() > r.Pools() { // who wrote that may not have come to the sync of its name
+		if err := r.dir.Sync(); err != nil {
+			fresh.Close()
+			return nil, err
+		}
 	}
 	return fresh, nil
 }

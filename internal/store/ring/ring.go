@@ -174,6 +174,9 @@ func writeFirstSuper(d disk.Dir, s Spec, n int, block []byte) error {
 		return err
 	}
 	defer f.Close()
+	if _, _, err := newestSuper(f, uint32(n)); !errors.Is(err, pool.ErrEmpty) {
+		return fmt.Errorf("%s is not what was just allocated: was another disk mounted? (%v)", Name(n), err)
+	}
 	sb := firstSuper(s, n)
 	sb.Encode(block)
 	if _, err := f.WriteAt(block, pool.SuperOffset(sb.Counter)); err != nil {
