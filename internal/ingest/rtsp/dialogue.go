@@ -251,6 +251,9 @@ type keepalive struct {
 func (s *Session) sendKeepalive(now time.Time) error {
 	k := &s.keepalive
 	k.due = now.Add(k.period)
+	if s.datagramsUsed() && k.pending >= unansweredKeepalives && !k.switched {
+		s.otherKeepalive()
+	}
 	s.out = s.appendSigned(s.out[:0], k.method, s.aggregate)
 	sent, err := s.post(s.out)
 	if sent {
@@ -266,6 +269,7 @@ func (s *Session) keepaliveAnswered(answer *message, now time.Time) error {
 	switch answer.code {
 	case 200:
 		k.resigned = false
+		s.control.orphaned = false
 		s.auth.accepted = s.auth.chosen != nil
 	case 401: // the nonce got old
 		if err := s.auth.challenged(answer.all("WWW-Authenticate"), true); err != nil || k.resigned {
@@ -277,14 +281,21 @@ func (s *Session) keepaliveAnswered(answer *message, now time.Time) error {
 		if k.switched {
 			return nil
 		}
-		k.switched = true
 		s.log.Debug("keepalive refused, trying another method", "camera", s.to.addr(), "method", k.method, "status", answer.code)
-		if k.method == "GET_PARAMETER" {
-			k.method = "OPTIONS"
-		} else {
-			k.method = "GET_PARAMETER"
-		}
+		s.otherKeepalive()
 		return s.sendKeepalive(now)
+	case 454: // it has forgotten the session, or never finds it from another connection
+		s.control.orphaned = s.datagramsUsed()
 	}
 	return nil
+}
+
+func (s *Session) otherKeepalive() {
+	k := &s.keepalive
+	k.switched = true
+	if k.method == "GET_PARAMETER" {
+		k.method = "OPTIONS"
+	} else {
+		k.method = "GET_PARAMETER"
+	}
 }

@@ -47,12 +47,12 @@ func TestSetup(t *testing.T) {
 			}
 		}, rtp: []uint8{3, 7}, id: "s"},
 		{name: "both tracks on one channel", camera: func(c *camera) { c.on["SETUP"] = setup("Transport: RTP/AVP/TCP;interleaved=0-1") }, err: "channel 0 to two tracks"},
-		{name: "UDP", camera: func(c *camera) {
-			c.on["SETUP"] = setup("Transport: RTP/AVP;unicast;client_port=5000-5001;server_port=6000-6001")
-		}, err: "asked for TCP"},
 		{name: "refused", camera: func(c *camera) {
 			c.on["SETUP"] = func(p *peer, r *request) bool { p.answer(r, 461, ""); return true }
-		}, err: "media 0: SETUP: 461"},
+		}, err: "media 0: the camera does not take this transport: SETUP: 461"},
+		{name: "refused for another reason", camera: func(c *camera) {
+			c.on["SETUP"] = func(p *peer, r *request) bool { p.answer(r, 453, ""); return true }
+		}, err: "media 0: SETUP: 453"},
 		{name: "Dahua: the base ends in a query", url: "/cam/realmonitor?channel=1&subtype=1", camera: func(c *camera) {
 			c.on["DESCRIBE"] = func(p *peer, r *request) bool {
 				p.answer(r, 200, c.sdp, "Content-Base: "+r.uri+"/")

@@ -16,11 +16,21 @@ var ErrUnauthorized = errors.New("the camera refused the credentials")
 // ErrNoMedia says that DESCRIBE was answered, but with nothing to SETUP.
 var ErrNoMedia = errors.New("the SDP has no usable media")
 
+// ErrTransport says that the camera refuses the transport that it was asked for.
+var ErrTransport = errors.New("the camera does not take this transport")
+
+// ErrSilent says that PLAY was answered and not one packet followed: with
+// another transport some may.
+var ErrSilent = errors.New("not one packet came")
+
 // ErrHungUp says that the camera ended the connection, or the stream.
 var ErrHungUp = errors.New("the camera closed the connection")
 
 // errBye says that the camera sent RTCP BYE and nothing after it.
 var errBye = fmt.Errorf("%w: it said BYE and fell silent", ErrHungUp)
+
+// errOrphaned says that media in datagrams ended after the camera had hung up.
+var errOrphaned = fmt.Errorf("%w, and the media ended", ErrHungUp)
 
 // StatusError is a final answer that is not 2xx.
 type StatusError struct {

@@ -1,6 +1,7 @@
 package rtsp
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,13 @@ type transportAnswer struct {
 	datagrams   bool     // it wants to send UDP
 	ssrc        uint32
 	hasSSRC     bool
+
+	serverPorts [2]uint16 // RTP, RTCP, of the camera; 0: not said
+
+	multicast   bool
+	destination netip.Addr // the group
+	groupPorts  [2]uint16
+	ttl         int
 }
 
 // parseTransport takes parameters in any order, with blanks around them
@@ -62,7 +70,7 @@ func parseTransport(v string) transportAnswer {
 	for p := range strings.SplitSeq(v, ";") {
 		name, value, _ := strings.Cut(p, "=")
 		value = strings.TrimSpace(value)
-		switch strings.ToLower(strings.TrimSpace(name)) {
+		switch name := strings.ToLower(strings.TrimSpace(name)); name {
 		case "interleaved":
 			first, second, pair := strings.Cut(value, "-")
 			a, err := strconv.ParseUint(strings.TrimSpace(first), 10, 8)
@@ -76,6 +84,22 @@ func parseTransport(v string) transportAnswer {
 			t.interleaved, t.channels = true, [2]uint8{uint8(a), uint8(b)}
 		case "client_port", "server_port", "port":
 			t.datagrams = !strings.Contains(strings.ToUpper(v), "/TCP")
+			switch ports := parsePorts(value); name {
+			case "server_port":
+				t.serverPorts = ports
+			case "port":
+				t.groupPorts = ports
+			}
+		case "multicast":
+			t.multicast = true
+		case "destination":
+			if a, err := netip.ParseAddr(strings.Trim(value, `"[]`)); err == nil {
+				t.destination = a.Unmap()
+			}
+		case "ttl":
+			if n, err := strconv.Atoi(value); err == nil && n > 0 && n < 256 {
+				t.ttl = n
+			}
 		case "ssrc":
 			if n, err := strconv.ParseUint(strings.TrimPrefix(strings.ToLower(value), "0x"), 16, 32); err == nil {
 				t.ssrc, t.hasSSRC = uint32(n), true
@@ -83,6 +107,20 @@ func parseTransport(v string) transportAnswer {
 		}
 	}
 	return t
+}
+
+// parsePorts reads "5000-5001", or "5000", which means the same.
+func parsePorts(v string) (p [2]uint16) {
+	first, second, _ := strings.Cut(v, "-")
+	a, err := strconv.ParseUint(strings.TrimSpace(first), 10, 16)
+	if err != nil || a == 0 {
+		return p
+	}
+	b, err := strconv.ParseUint(strings.TrimSpace(second), 10, 16)
+	if err != nil || b == 0 || a == b {
+		b = a + 1 // 65536 is 0: not said
+	}
+	return [2]uint16{uint16(a), uint16(b)}
 }
 
 // RTPInfo is what the PLAY answer says about the first packet of a track

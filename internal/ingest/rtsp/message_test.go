@@ -3,6 +3,7 @@ package rtsp
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -115,7 +116,14 @@ func TestParseTransport(t *testing.T) {
 		"RTP/AVP/TCP;interleaved=5-5":                                                 {interleaved: true, channels: [2]uint8{5, 6}},
 		"RTP/AVP/TCP;interleaved=255-256":                                             {},
 		"RTP/AVP/TCP;interleaved=x":                                                   {},
-		"RTP/AVP;unicast;client_port=1-2;server_port=3-4;ssrc=0xDEADBEEF":             {datagrams: true, ssrc: 0xdeadbeef, hasSSRC: true},
+		"RTP/AVP;unicast;client_port=1-2;server_port=3-4;ssrc=0xDEADBEEF":             {datagrams: true, ssrc: 0xdeadbeef, hasSSRC: true, serverPorts: [2]uint16{3, 4}},
+		"RTP/AVP/UDP;unicast;server_port= 6000":                                       {datagrams: true, serverPorts: [2]uint16{6000, 6001}},
+		"RTP/AVP;server_port=0-1":                                                     {datagrams: true},
+		"RTP/AVP;server_port=65535":                                                   {datagrams: true, serverPorts: [2]uint16{65535, 0}},
+		"RTP/AVP;server_port=65536-65537":                                             {datagrams: true},
+		"RTP/AVP;multicast;destination=239.1.2.3;port=5000-5001;ttl=16":               {datagrams: true, multicast: true, destination: netip.MustParseAddr("239.1.2.3"), groupPorts: [2]uint16{5000, 5001}, ttl: 16},
+		"RTP/AVP;multicast;destination=[ff15::1];port=5000;ttl=256":                   {datagrams: true, multicast: true, destination: netip.MustParseAddr("ff15::1"), groupPorts: [2]uint16{5000, 5001}},
+		"RTP/AVP;multicast;destination=cam.example":                                   {multicast: true},
 		"RTP/AVP/TCP;unicast;client_port=1-2":                                         {},
 		"RTP/AVP/TCP;interleaved=0-1;ssrc=123456789a,RTP/AVP;unicast;client_port=1-2": {interleaved: true, channels: [2]uint8{0, 1}},
 		"": {},

@@ -238,12 +238,15 @@ func TestOpenOptions(t *testing.T) {
 		o   Options
 		err string
 	}{
-		{Options{URL: "rtsp://c/", Transport: "udp"}, `transport "udp" is not supported (auto, tcp)`},
+		{Options{URL: "rtsp://c/", Transport: "sctp"}, `there is no transport "sctp" (auto, tcp, udp, multicast, http)`},
+		{Options{URL: "rtsps://c/", Transport: TransportUDP}, "unencrypted"},
+		{Options{URL: "rtsps://c/", Transport: TransportMulticast}, "unencrypted"},
 		{Options{URL: "rtsp://admin:secret@c/"}, "user and password"},
 		{Options{URL: "rtsp://admin:sec/ret@c/"}, "port is not a number"},
 		{Options{URL: "rtsp://c/a#b"}, "%23"},
 		{Options{URL: "rtsp://c/a b"}, "blanks or control"},
-		{Options{URL: "rtsps://c/"}, "scheme is not supported"},
+		{Options{URL: "rtspu://c/"}, "scheme is not supported"},
+		{Options{URL: "rtsp://[fe80::1%eth0]/"}, "zone is not understood"},
 		{Options{URL: "c:554/live"}, "no scheme"},
 		{Options{URL: "rtsp:///live"}, "no host"},
 		{Options{URL: "rtsp://c/", Username: "a\r\nX: y"}, "control characters"},

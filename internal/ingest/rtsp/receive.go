@@ -3,6 +3,8 @@ package rtsp
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"net"
 	"sync/atomic"
 	"time"
 )
@@ -20,19 +22,27 @@ type Stats struct {
 	Lost    uint64 // sequence numbers that are missing: cameras drop packets before TCP
 	Ignored uint64 // packets of foreign sources and unknown payload types
 	Junk    uint64 // bytes that were no frame and no message
+	Late    uint64 // datagrams that came when they had been given up; they count as lost
+	Twice   uint64 // datagrams that came again
+	Foreign uint64 // datagrams that did not come from the camera's address; among Ignored
 }
 
-type counters struct{ reads, bytes, packets, lost, ignored, junk atomic.Uint64 }
+type counters struct {
+	reads, bytes, packets, lost, ignored, junk, late, twice, foreign atomic.Uint64
+}
 
 // Stats may be called at any time; all but Reads and Bytes are brought up to
 // date with each batch.
 func (s *Session) Stats() Stats {
 	c := &s.stats
-	return Stats{c.reads.Load(), c.bytes.Load(), c.packets.Load(), c.lost.Load(), c.ignored.Load(), c.junk.Load()}
+	return Stats{
+		Reads: c.reads.Load(), Bytes: c.bytes.Load(), Packets: c.packets.Load(), Lost: c.lost.Load(), Ignored: c.ignored.Load(), Junk: c.junk.Load(),
+		Late: c.late.Load(), Twice: c.twice.Load(), Foreign: c.foreign.Load(),
+	}
 }
 
 // batch counts what one round brought.
-type batch struct{ packets, ignored uint64 }
+type batch struct{ packets, ignored, late, twice, foreign uint64 }
 
 // Receive hands everything that comes to h until the stream ends. It returns
 // nil only when ctx ended; otherwise it says why.
@@ -49,7 +59,11 @@ func (s *Session) Receive(ctx context.Context, h Handler) error {
 	}
 	s.early = nil
 	for {
-		if err := s.drain(h, &n); err != nil {
+		err := s.drain(h, &n)
+		if err == nil && s.datagramsUsed() {
+			err = s.readPorts(h, &n)
+		}
+		if err != nil {
 			return s.errorf("receive: %w", err)
 		}
 		s.publish(&n)
@@ -63,7 +77,12 @@ func (s *Session) Receive(ctx context.Context, h Handler) error {
 		if err := s.upkeep(now); err != nil {
 			return s.errorf("receive: %w", err)
 		}
-		if err := s.fill(nextBeat(now)); err != nil {
+		if s.datagramsUsed() {
+			err = s.await(s.nextRead(now))
+		} else {
+			err = s.fill(nextBeat(now))
+		}
+		if err != nil {
 			return s.errorf("receive: %w", err)
 		}
 	}
@@ -95,19 +114,29 @@ func (s *Session) drain(h Handler, n *batch) error {
 func (s *Session) frame(it item, arrival time.Time, h Handler, n *batch) {
 	index := int(s.channels[it.channel])
 	t := s.tracks[index]
+	s.heard = arrival
 	if s.split.roles[it.channel] == rtcpRole || isRTCP(it.data[1]) {
-		s.control(t, index, it.data, arrival, h)
+		s.report(t, index, it.data, arrival, h)
 		return
 	}
-	pt := it.data[1] & 0x7f
+	s.rtp(t, index, it.data, arrival, h, n)
+}
+
+// rtp takes in an RTP packet of a track.
+func (s *Session) rtp(t *track, index int, data []byte, arrival time.Time, h Handler, n *batch) {
+	pt := data[1] & 0x7f
 	rate := t.clockRates[pt]
 	if rate == 0 && t.listed { // Geovision's type 50 takes the sequence numbers of the video
 		n.ignored++
 		return
 	}
 	t.listed = t.listed || rate != 0
-	ssrc := binary.BigEndian.Uint32(it.data[8:])
-	wasMixed := t.source.mixed
+	ssrc := binary.BigEndian.Uint32(data[8:])
+	if t.overtaken(ssrc, arrival) {
+		n.late++
+		return
+	}
+	wasMixed, before := t.source.mixed, t.source.current
 	accepted := t.source.accept(ssrc, arrival)
 	if t.source.mixed && !wasMixed {
 		s.log.Warn("two streams are mixed: one is left out", "camera", s.to.addr(), "track", index, "kept", t.source.current, "left_out", t.source.banned)
@@ -116,15 +145,34 @@ func (s *Session) frame(it item, arrival time.Time, h Handler, n *batch) {
 		n.ignored++
 		return
 	}
-	t.receiver.packet(ssrc, binary.BigEndian.Uint16(it.data[2:]), binary.BigEndian.Uint32(it.data[4:]), rate, arrival)
+	if ssrc != before {
+		t.sourceAt = arrival
+	}
 	s.byeAt = time.Time{}
-	n.packets++
-	h.Packet(index, it.data, arrival)
+	seq := binary.BigEndian.Uint16(data[2:])
+	if t.ports != nil {
+		s.inOrder(t, index, ssrc, seq, data, arrival, h, n)
+		return
+	}
+	s.deliver(t, index, data, arrival, h, n)
 }
 
-// control takes in a compound RTCP packet (RFC 3550 §6.1). What is about
+// overtaken reports whether a datagram is of the source before this one: a new
+// source was faster on its way, and the two are not mixed.
+func (t *track) overtaken(ssrc uint32, arrival time.Time) bool {
+	return t.ports != nil && t.source.sources > 1 && ssrc == t.source.former && arrival.Sub(t.sourceAt) < reorderWait
+}
+
+// deliver hands on a packet.
+func (s *Session) deliver(t *track, index int, data []byte, arrival time.Time, h Handler, n *batch) {
+	t.receiver.packet(binary.BigEndian.Uint32(data[8:]), binary.BigEndian.Uint16(data[2:]), binary.BigEndian.Uint32(data[4:]), t.clockRates[data[1]&0x7f], arrival)
+	n.packets++
+	h.Packet(index, data, arrival)
+}
+
+// report takes in a compound RTCP packet (RFC 3550 §6.1). What is about
 // another source than the packets' is ignored.
-func (s *Session) control(t *track, index int, data []byte, arrival time.Time, h Handler) {
+func (s *Session) report(t *track, index int, data []byte, arrival time.Time, h Handler) {
 	eachRTCP(data, func(kind uint8, body []byte) {
 		ssrc := binary.BigEndian.Uint32(body[4:])
 		if t.receiver.started && ssrc != t.receiver.ssrc {
@@ -145,9 +193,12 @@ func (s *Session) control(t *track, index int, data []byte, arrival time.Time, h
 
 // publish makes the counters of a batch visible.
 func (s *Session) publish(n *batch) {
-	if n.packets != 0 || n.ignored != 0 {
+	if *n != (batch{}) {
 		s.stats.packets.Add(n.packets)
 		s.stats.ignored.Add(n.ignored)
+		s.stats.late.Add(n.late)
+		s.stats.twice.Add(n.twice)
+		s.stats.foreign.Add(n.foreign)
 		*n = batch{}
 		var lost uint64
 		for _, t := range s.tracks {
@@ -163,8 +214,19 @@ func (s *Session) upkeep(now time.Time) error {
 	if !s.byeAt.IsZero() && now.Sub(s.byeAt) > byePatience {
 		return errBye
 	}
-	if !now.Before(s.keepalive.due) {
-		if err := s.sendKeepalive(now); err != nil {
+	if !now.Before(s.keepalive.due) && !s.control.lost {
+		switch err := s.sendKeepalive(now); {
+		case err != nil && s.datagramsUsed() && !errors.Is(err, net.ErrClosed):
+			s.controlLost(err)
+		case err != nil:
+			return err
+		}
+	}
+	if s.heard.IsZero() && s.o.FirstPacket > 0 && now.Sub(s.played) > s.o.FirstPacket {
+		return ErrSilent
+	}
+	if s.datagramsUsed() {
+		if err := s.attended(now); err != nil {
 			return err
 		}
 	}
@@ -172,6 +234,10 @@ func (s *Session) upkeep(now time.Time) error {
 		return nil
 	}
 	s.reportDue = now.Add(reportPeriod)
+	if s.datagramsUsed() {
+		s.reportDatagrams(now)
+		return nil
+	}
 	s.out = s.out[:0]
 	for _, t := range s.tracks {
 		if t.receiver.started {

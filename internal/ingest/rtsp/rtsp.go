@@ -2,10 +2,19 @@
 // camera for its streams and hands on the RTP packets, read in big pieces.
 //
 // The way of the bytes: conn → splitter (frames and messages, where they lie in
-// the receive buffer) → track (which source, what was lost) → Handler. Nothing
-// is copied and nothing is allocated for a packet.
+// the receive buffer) → track (which source, what was lost) → Handler. Datagrams
+// come from sockets of their own, and go through reorder on their way. Nothing
+// is allocated for a packet, and nothing is copied but what comes out of order.
 //
-// A session has no goroutine of its own. Whoever calls Open, Setup, Play and
+//	transport.go  what SETUP asks for; interleaved frames
+//	udp.go        port pairs; datagrams.go: how sockets are read
+//	multicast.go  groups
+//	tunnel.go     RTSP in HTTP
+//	tls.go        rtsps
+//	control.go    the RTSP connection beside datagrams
+//
+// A session has no goroutine of its own, but for one that dials while datagrams
+// go on without the camera's RTSP connection. Whoever calls Open, Setup, Play and
 // Receive, one after the other, does the work; keepalives and receiver reports
 // are sent from Receive between two batches. Only Close, SetLowDelay and Stats
 // may be called meanwhile.
@@ -24,10 +33,14 @@ import (
 // Transport says how the media travel.
 type Transport string
 
-// The transports there are. Auto takes what fits most cameras: TCP.
+// The transports there are. Auto takes what fits most cameras, TCP, and where a
+// camera refuses that, another one.
 const (
-	TransportAuto Transport = "auto"
-	TransportTCP  Transport = "tcp" // interleaved in the RTSP connection (RFC 2326 §10.12)
+	TransportAuto      Transport = "auto"
+	TransportTCP       Transport = "tcp"       // interleaved in the RTSP connection (RFC 2326 §10.12)
+	TransportUDP       Transport = "udp"       // datagrams to a port pair for each track
+	TransportMulticast Transport = "multicast" // datagrams to a group
+	TransportHTTP      Transport = "http"      // as TCP, and all of it in two HTTP requests
 )
 
 const (
@@ -41,10 +54,16 @@ type Options struct {
 	URL                string // rtsp://host[:port]/path?query, without user info
 	Username, Password string
 	Transport          Transport // "" is auto
+	First              Transport // with auto: what to try first; "" is TCP
+	TLS                TLS       // of rtsps URLs
 	UserAgent          string    // "" is "nvr"
 
 	ConnectTimeout  time.Duration // 0 is 5 s
 	ResponseTimeout time.Duration // 0 is 10 s, for each request
+
+	// FirstPacket is how long Receive waits for the first packet before it ends
+	// with ErrSilent; 0 is for ever.
+	FirstPacket time.Duration
 
 	// Dial makes the connection; nil is net.Dialer's DialContext.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -55,13 +74,21 @@ type Options struct {
 // complete checks the options and fills in what is left open.
 func (o Options) complete() (Options, target, error) {
 	switch o.Transport {
-	case "", TransportAuto, TransportTCP:
+	case "":
+		o.Transport = TransportAuto
+	case TransportAuto, TransportTCP, TransportUDP, TransportMulticast, TransportHTTP:
 	default:
-		return o, target{}, fmt.Errorf("transport %q is not supported (auto, tcp)", string(o.Transport))
+		return o, target{}, fmt.Errorf("there is no transport %q (auto, tcp, udp, multicast, http)", string(o.Transport))
 	}
 	to, err := parseTarget(o.URL)
 	if err != nil {
 		return o, target{}, err
+	}
+	if to.secure() && (o.Transport == TransportUDP || o.Transport == TransportMulticast) {
+		return o, target{}, fmt.Errorf("transport %q would carry the pictures of an rtsps URL unencrypted (auto, tcp, http)", string(o.Transport))
+	}
+	if o.Transport == TransportHTTP {
+		to = to.tunnelled()
 	}
 	if strings.ContainsRune(o.URL, '#') {
 		return o, target{}, errors.New("the URL has a '#', which must be written %23")
@@ -93,7 +120,8 @@ func (o Options) complete() (Options, target, error) {
 type Handler interface {
 	// Packet gets one whole RTP packet, header included: version 2, at least 12
 	// bytes. pkt aliases the receive buffer and is valid during the call only.
-	// arrival is when it was read, which is up to 100 ms after it came. Packets
+	// arrival is when it was read, which is up to 100 ms after it came. Datagrams
+	// are in the order of their sequence numbers. Packets
 	// of payload types that the SDP does not list are left out once one that it
 	// lists was seen.
 	Packet(track int, pkt []byte, arrival time.Time)

@@ -3,6 +3,7 @@ package rtsp
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,11 @@ type Media struct {
 	Control     string  // as written; relative to what the camera likes
 	FrameRate   float64 // of a=framerate; 0: not said
 	BackChannel bool    // audio for the camera's loudspeaker (ONVIF): never SETUP
+
+	// Of multicast, where the answer to SETUP leaves it open: c= and m=.
+	group netip.Addr
+	port  uint16
+	ttl   int
 }
 
 // description is a session description (RFC 4566), of which only m= and a=
@@ -38,6 +44,9 @@ type Media struct {
 type description struct {
 	control string // of the session
 	medias  []Media
+
+	group netip.Addr // of the session
+	ttl   int
 }
 
 // section is a media section while it is being read.
@@ -93,6 +102,14 @@ func parseSDP(body string) (d description, warnings []string) {
 			}
 			s = parseMediaLine(value)
 			sections = append(sections, s)
+		case "c":
+			switch group, ttl := parseConnection(value); {
+			case !group.IsValid():
+			case s == nil:
+				d.group, d.ttl = group, ttl
+			default:
+				s.group, s.ttl = group, ttl
+			}
 		case "a":
 			key, value, _ := strings.Cut(value, ":")
 			key, value = strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value)
@@ -120,13 +137,36 @@ func parseSDP(body string) (d description, warnings []string) {
 			continue
 		}
 		s.BackChannel = s.Type == "audio" && s.sendOnly && !allSendOnly
+		if !s.group.IsValid() {
+			s.group, s.ttl = d.group, d.ttl
+		}
 		d.medias = append(d.medias, s.Media)
 	}
 	return d, warnings
 }
 
-// parseMediaLine reads "video 0 RTP/AVP 98 96". The port is ignored: some
-// cameras write rubbish there, or forget it.
+// parseConnection reads "IN IP4 239.1.2.3/127" (RFC 4566 §5.7). Only a multicast
+// group says something: the address of a camera is the one that we dialled.
+func parseConnection(value string) (group netip.Addr, ttl int) {
+	fields := strings.Fields(value)
+	if len(fields) < 3 {
+		return netip.Addr{}, 0
+	}
+	parts := strings.Split(fields[2], "/")
+	group, err := netip.ParseAddr(parts[0])
+	if err != nil || !group.IsMulticast() {
+		return netip.Addr{}, 0
+	}
+	if len(parts) > 1 && group.Is4() {
+		if n, err := strconv.Atoi(parts[1]); err == nil && n > 0 && n < 256 {
+			ttl = n
+		}
+	}
+	return group, ttl
+}
+
+// parseMediaLine reads "video 0 RTP/AVP 98 96". The port matters for multicast
+// only: some cameras write rubbish there, or forget it.
 func parseMediaLine(value string) *section {
 	fields := strings.Fields(value)
 	s := new(section)
@@ -140,6 +180,9 @@ func parseMediaLine(value string) *section {
 	default:
 		s.bad = "unknown kind of media"
 		return s
+	}
+	if len(fields) > 1 {
+		s.port = parsePorts(fields[1])[0]
 	}
 	for i, f := range fields[1:] {
 		if !strings.Contains(strings.ToUpper(f), "RTP/AVP") {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -29,8 +30,11 @@ type Session struct {
 	o    Options
 	log  *slog.Logger
 	to   target
+	swap sync.Mutex // conn becomes another one, or is ended by Close
 	conn net.Conn
 	auth authenticator
+
+	httpAuth authenticator // of a tunnel
 
 	// Reading: buf[r:w] was read at readAt and is not parsed yet.
 	buf    []byte
@@ -58,13 +62,21 @@ type Session struct {
 	early     []earlyFrame
 	earlySize int
 
+	transport Transport // of the tracks
+	played    time.Time
+	heard     time.Time // a packet or a report came last
+	zone      string    // of a camera with a link-local address
+	control   control
+
 	keepalive keepalive
 	ownSSRC   uint32
 	cname     string
 	reportDue time.Time
+	punchDue  time.Time
 	byeAt     time.Time
 
 	turn     chan struct{} // held by whoever uses the connection
+	closed   chan struct{} // Close was called
 	closing  atomic.Bool
 	parting  bool // the turn's holder sends TEARDOWN
 	lowDelay atomic.Bool
@@ -88,7 +100,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 		o: o, log: o.Log, to: to,
 		auth: authenticator{username: o.Username, password: o.Password},
 		buf:  make([]byte, receiveBytes),
-		turn: make(chan struct{}, 1),
+		turn: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	var seed [4]byte
 	rand.Read(seed[:])
@@ -159,16 +171,47 @@ func (s *Session) connect(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.o.ConnectTimeout)
 	defer cancel()
+	conn, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	s.use(conn)
+	return nil
+}
+
+// dial makes a connection that RTSP can be spoken on.
+func (s *Session) dial(ctx context.Context) (net.Conn, error) {
+	if s.o.Transport == TransportHTTP {
+		return s.dialTunnel(ctx)
+	}
+	return s.dialCamera(ctx)
+}
+
+// dialCamera connects to the camera, with TLS where the URL says so.
+func (s *Session) dialCamera(ctx context.Context) (net.Conn, error) {
 	conn, err := s.o.Dial(ctx, "tcp", s.to.addr())
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return nil, fmt.Errorf("connect: %w", err)
 	}
+	if !s.to.secure() {
+		return conn, nil
+	}
+	return s.o.TLS.client(ctx, conn, s.to.host)
+}
+
+// use begins anew on a connection.
+func (s *Session) use(conn net.Conn) {
+	s.swap.Lock()
 	s.conn = conn
+	if s.closing.Load() {
+		conn.SetDeadline(longAgo)
+	}
+	s.swap.Unlock()
 	s.r, s.w, s.unsent = 0, 0, nil
 	s.split = splitter{}
 	s.answers = 0
+	s.keepalive.pending = 0
 	s.auth.redialled()
-	return nil
 }
 
 // options asks for the methods. Whatever goes wrong is no reason to give up:
@@ -209,6 +252,9 @@ func (s *Session) describe(ctx context.Context) (*message, error) {
 			return nil, fmt.Errorf("DESCRIBE: %w", err)
 		}
 		to.host = s.to.host
+		if s.o.Transport == TransportHTTP {
+			to = to.tunnelled()
+		}
 		if to == s.to {
 			return nil, fmt.Errorf("DESCRIBE: redirect to itself: %w", statusError("DESCRIBE", answer))
 		}
@@ -241,7 +287,7 @@ func (s *Session) Server() string { return s.server }
 func (s *Session) Medias() []Media { return slices.Clone(s.medias) }
 
 // Setup asks for one media. The n-th successful call makes track n (0, 1, …).
-func (s *Session) Setup(ctx context.Context, media int) error {
+func (s *Session) Setup(ctx context.Context, media int) (err error) {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
 	switch {
@@ -252,31 +298,20 @@ func (s *Session) Setup(ctx context.Context, media int) error {
 	case slices.ContainsFunc(s.tracks, func(t *track) bool { return t.media == media }):
 		return s.errorf("SETUP: media %d is set up already", media)
 	}
-	t := newTrack(media, s.medias[media])
-	offer := s.offerChannels()
-	var answer *message
-	for _, t.url = range s.to.controlURLs(s.base, s.medias[media].Control) {
-		var err error
-		if answer, err = s.do(ctx, "SETUP", t.url, header{"Transport", transportHeader(offer)}); err != nil {
-			return s.errorf("media %d: %w", media, err)
+	m := s.medias[media]
+	for _, by := range s.transports(m) {
+		t := newTrack(media, m)
+		err = s.setup(ctx, t, m, by)
+		if err == nil {
+			s.transport = by
+			return nil
 		}
-		if answer.code != 404 {
+		if !errors.Is(err, ErrTransport) {
 			break
 		}
+		s.log.Debug("transport refused", "camera", s.to.addr(), "transport", string(by), "error", err)
 	}
-	if err := statusError("SETUP", answer); err != nil {
-		return s.errorf("media %d: %w", media, err)
-	}
-	if id, timeout := parseSession(answer.get("Session")); id != "" && !hasControl(id) {
-		s.id = id // broken cameras change it between two SETUPs: the last one counts
-		if timeout != 0 {
-			s.timeout = timeout
-		}
-	}
-	if err := s.addTrack(t, offer, parseTransport(answer.get("Transport"))); err != nil {
-		return s.errorf("SETUP: media %d: %w", media, err)
-	}
-	return nil
+	return s.errorf("media %d: %w", media, err)
 }
 
 // Play starts the stream. What it returns has an entry for each track.
@@ -297,14 +332,34 @@ func (s *Session) Play(ctx context.Context) ([]RTPInfo, error) {
 	}
 	s.playing.Store(true)
 	s.setLowWater()
+	if s.datagramsUsed() {
+		watchDead(s.conn)
+	}
 	s.keepalive.period = keepalivePeriod(s.timeout)
 	now := time.Now()
+	s.played = now
+	s.punchDue = now
 	s.keepalive.due, s.reportDue = now.Add(s.keepalive.period), now.Add(reportPeriod)
 	urls := make([]string, len(s.tracks))
 	for i, t := range s.tracks {
 		urls[i] = t.url
 	}
 	return parseRTPInfo(answer.get("RTP-Info"), urls), nil
+}
+
+// Transport is how the media of the tracks travel; "" before the first Setup.
+// It must not be called while Setup runs.
+func (s *Session) Transport() Transport { return s.transport }
+
+// ShortBuffer is how many bytes of datagrams the kernel keeps where that is less
+// than was asked for (net.core.rmem_max), and how many that were; 0, 0 otherwise.
+func (s *Session) ShortBuffer() (bytes, asked int) {
+	for _, t := range s.tracks {
+		if t.ports != nil && t.ports.buffer < udpBufferBytes {
+			return t.ports.buffer, udpBufferBytes
+		}
+	}
+	return 0, 0
 }
 
 // SetLowDelay wakes the process for each packet instead of for each 64 KiB or
@@ -315,7 +370,7 @@ func (s *Session) SetLowDelay(on bool) {
 }
 
 func (s *Session) setLowWater() {
-	if !s.playing.Load() {
+	if !s.playing.Load() || s.datagramsUsed() {
 		return
 	}
 	bytes := lowWaterBytes
@@ -334,25 +389,44 @@ func (s *Session) Close() error {
 	if s.closing.Swap(true) {
 		return nil
 	}
-	s.conn.SetDeadline(time.Unix(1, 0)) // whoever waits on the connection leaves it
+	close(s.closed)
+	s.swap.Lock()
+	s.conn.SetDeadline(longAgo) // whoever waits on the connection leaves it
+	s.swap.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), teardownTimeout)
 	defer cancel()
 	select {
 	case s.turn <- struct{}{}:
-		if s.id != "" {
-			s.parting = true
-			if _, err := s.do(ctx, "TEARDOWN", s.aggregate); err != nil {
-				s.log.Debug("TEARDOWN was not answered", "camera", s.to.addr(), "error", err)
-			}
-		}
-		<-s.turn
-	case <-ctx.Done():
+	case <-ctx.Done(): // a Handler hangs: what is left to do is done when it comes back
+		go func() {
+			s.turn <- struct{}{}
+			s.leave()
+			<-s.turn
+		}()
+		return nil
 	}
-	if err := s.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	defer func() { <-s.turn }()
+	if s.id != "" && !s.control.lost {
+		s.parting = true
+		if _, err := s.do(ctx, "TEARDOWN", s.aggregate); err != nil {
+			s.log.Debug("TEARDOWN was not answered", "camera", s.to.addr(), "error", err)
+		}
+	}
+	if err := s.leave(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return s.errorf("close: %w", err)
 	}
 	return nil
 }
+
+// leave closes all there is.
+func (s *Session) leave() error {
+	s.control.abandon()
+	s.closePorts()
+	return s.conn.Close()
+}
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
 
 // errorf says with each error which camera it is about.
 func (s *Session) errorf(format string, args ...any) error {

@@ -1,14 +1,112 @@
 package rtsp
 
 import (
+	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"time"
 )
 
+// transports are what SETUP may ask for, in this order.
+func (s *Session) transports(m Media) []Transport {
+	asked := s.o.Transport
+	switch {
+	case len(s.tracks) > 0: // all tracks go one way
+		return []Transport{s.transport}
+	case asked != TransportAuto:
+		return []Transport{asked}
+	case s.to.secure(): // pictures go through the TLS connection, or nowhere
+		return []Transport{TransportTCP}
+	}
+	all := []Transport{TransportTCP, TransportUDP}
+	if s.o.First == TransportUDP {
+		all[0], all[1] = all[1], all[0]
+	}
+	if m.group.IsValid() {
+		all = append(all, TransportMulticast)
+		if s.o.First == TransportMulticast {
+			all[0], all[1], all[2] = all[2], all[0], all[1]
+		}
+	}
+	return all
+}
+
+// setup asks for one media with one transport. The error wraps ErrTransport
+// where another one may do.
+func (s *Session) setup(ctx context.Context, t *track, m Media, by Transport) (err error) {
+	var channels [2]uint8
+	var offer string
+	var p *ports
+	switch by {
+	case TransportUDP:
+		if p, err = s.setupPorts(); err != nil {
+			return err
+		}
+		offer = p.offer()
+	case TransportMulticast:
+		offer = multicastOffer
+	default:
+		channels = s.offerChannels()
+		offer = transportHeader(channels)
+	}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	answer, err := s.askSetup(ctx, t, m, offer)
+	if err != nil {
+		return err
+	}
+	a := parseTransport(answer.get("Transport"))
+	switch {
+	case by == TransportTCP || by == TransportHTTP:
+		return s.addTrack(t, channels, a)
+	case a.interleaved:
+		return fmt.Errorf("%w: it was asked for %s and answered with TCP", ErrTransport, by)
+	case by == TransportMulticast:
+		if p, err = s.setupGroup(a, m); err != nil {
+			return err
+		}
+	case a.multicast:
+		return fmt.Errorf("%w: it was asked for UDP and answered with multicast", ErrTransport)
+	default:
+		p.answered(a, s.zone)
+	}
+	t.ports = p
+	t.source.announced, t.source.hasAnnounced = a.ssrc, a.hasSSRC
+	s.tracks = append(s.tracks, t)
+	return nil
+}
+
+// askSetup sends SETUP and takes in what its answer says of the session.
+func (s *Session) askSetup(ctx context.Context, t *track, m Media, offer string) (answer *message, err error) {
+	for _, t.url = range s.to.controlURLs(s.base, m.Control) {
+		if answer, err = s.do(ctx, "SETUP", t.url, header{"Transport", offer}); err != nil {
+			return nil, err
+		}
+		if answer.code != 404 {
+			break
+		}
+	}
+	switch err := statusError("SETUP", answer); {
+	case answer.code == 461:
+		return nil, fmt.Errorf("%w: %w", ErrTransport, err)
+	case err != nil:
+		return nil, err
+	}
+	if id, timeout := parseSession(answer.get("Session")); id != "" && !hasControl(id) {
+		s.id = id // broken cameras change it between two SETUPs: the last one counts
+		if timeout != 0 {
+			s.timeout = timeout
+		}
+	}
+	return answer, nil
+}
+
 // Interleaved is how the media travel in the RTSP connection (RFC 2326 §10.12).
-// This file is all there is to it besides the splitter: what SETUP offers, what
-// its answer means, and how a report gets to the camera.
+// What follows is all there is to it besides the splitter: what SETUP offers,
+// what its answer means, and how a report gets to the camera.
 
 // track is one media that is set up.
 type track struct {
@@ -21,6 +119,12 @@ type track struct {
 
 	source   source
 	receiver receiver
+
+	// Where the media come in datagrams.
+	ports     *ports // nil: they don't
+	order     reorder
+	orderSSRC uint32
+	sourceAt  time.Time // when the source became another
 }
 
 func newTrack(media int, m Media) *track {
@@ -52,7 +156,7 @@ func (s *Session) addTrack(t *track, offer [2]uint8, a transportAnswer) error {
 	case a.interleaved:
 		channels = a.channels
 	case a.datagrams:
-		return errors.New("the camera answered with UDP though it was asked for TCP")
+		return fmt.Errorf("%w: it was asked for TCP and answered with UDP", ErrTransport)
 	}
 	for _, c := range channels {
 		if s.split.roles[c] != noRole {

@@ -5,23 +5,40 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
-const defaultPort = "554"
+// The ports of URLs without one: RFC 2326 §3.2, RFC 7826 §4.2, and HTTP's for a
+// tunnel.
+var defaultPorts = map[string]string{"rtsp": "554", "rtsps": "322", "http": "80", "https": "443"}
 
 // target is an rtsp URL, kept as it was written: a camera compares the URI of
 // a request with that of its digest byte by byte, and has its own idea of what
 // a query looks like.
 type target struct {
-	host string // no port, no brackets
-	port string
-	base string // "rtsp://host[:port]" as written
-	path string // the rest: "", "/…" or "?…"
+	scheme string // "rtsp" or "rtsps"
+	host   string // no port, no brackets; "fe80::1%eth0" where there is a zone
+	port   string
+	given  bool   // the port was written
+	base   string // "rtsp://host[:port]" as written, but for a zone, which is ours
+	path   string // the rest: "", "/…" or "?…"
 }
 
 func (t target) String() string { return t.base + t.path }
 func (t target) addr() string   { return net.JoinHostPort(t.host, t.port) }
+func (t target) secure() bool   { return t.scheme == "rtsps" }
+
+// tunnelled is the same in HTTP: another port, where none was written.
+func (t target) tunnelled() target {
+	if !t.given {
+		t.port = defaultPorts["http"]
+		if t.secure() {
+			t.port = defaultPorts["https"]
+		}
+	}
+	return t
+}
 
 // parseTarget reads an absolute rtsp URL. Errors do not show it: it may hold
 // what should not be shown.
@@ -32,8 +49,8 @@ func parseTarget(raw string) (target, error) {
 		return target{}, errors.New("the URL has blanks or control characters")
 	case !ok:
 		return target{}, errors.New("the URL has no scheme")
-	case !strings.EqualFold(scheme, "rtsp"):
-		return target{}, errors.New("the URL's scheme is not supported (rtsp)")
+	case !strings.EqualFold(scheme, "rtsp") && !strings.EqualFold(scheme, "rtsps"):
+		return target{}, errors.New("the URL's scheme is not supported (rtsp, rtsps)")
 	}
 	authority, path := rest, ""
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
@@ -42,21 +59,35 @@ func parseTarget(raw string) (target, error) {
 	if strings.Contains(authority, "@") {
 		return target{}, errors.New("the URL has user and password in it: they have options of their own")
 	}
-	host, port, err := splitHostPort(authority)
-	if err != nil {
+	t := target{scheme: strings.ToLower(scheme), path: path}
+	var err error
+	if t.host, t.port, err = splitHostPort(authority); err != nil {
 		return target{}, err
 	}
-	return target{host: host, port: port, base: scheme + "://" + authority, path: path}, nil
+	if t.given = t.port != ""; !t.given {
+		t.port = defaultPorts[t.scheme]
+	}
+	// A zone is of this host alone and is not sent (RFC 6874 §1).
+	if host, zone, ok := strings.Cut(t.host, "%"); ok {
+		zone, escaped := strings.CutPrefix(zone, "25")
+		if !escaped || zone == "" || strings.ContainsAny(zone, "%:") || !strings.Contains(host, ":") {
+			return target{}, errors.New("the URL's zone is not understood: write [fe80::1%25eth0]")
+		}
+		t.host = host + "%" + zone
+		authority = "[" + host + "]" + authority[strings.IndexByte(authority, ']')+1:]
+	}
+	t.base = scheme + "://" + authority
+	return t, nil
 }
 
+// splitHostPort gives port "" where none is written.
 func splitHostPort(authority string) (host, port string, err error) {
-	port = defaultPort
 	host = authority
 	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') {
 		host, port = authority[:i], authority[i+1:]
-	}
-	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 || strings.Trim(port, "0123456789") != "" {
-		return "", "", errors.New("the URL's port is not a number from 1 to 65535")
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return "", "", errors.New("the URL's port is not a number from 1 to 65535")
+		}
 	}
 	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
 		host = host[1 : len(host)-1]
@@ -162,6 +193,9 @@ func (t target) redirect(location string, peer net.Addr) (target, error) {
 	peerHost := ""
 	if peer != nil {
 		peerHost, _, _ = net.SplitHostPort(peer.String())
+	}
+	if t.secure() && !to.secure() {
+		return target{}, errors.New("redirect from TLS to a plain connection refused (SEC-04)")
 	}
 	if !strings.EqualFold(to.host, t.host) && to.host != peerHost {
 		return target{}, fmt.Errorf("redirect to another host (%s) refused", printable(to.addr()))

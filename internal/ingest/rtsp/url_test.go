@@ -3,6 +3,7 @@ package rtsp
 import (
 	"net"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -11,7 +12,8 @@ func TestParseTarget(t *testing.T) {
 		"rtsp://cam/live":                      "cam:554 /live",
 		"RTSP://cam:8554":                      "cam:8554 ",
 		"rtsp://cam?x=1":                       "cam:554 ?x=1",
-		"rtsp://[fe80::1%25eth0]:554/a@b":      "[fe80::1%25eth0]:554 /a@b",
+		"rtsps://cam/":                         "cam:322 /",
+		"rtsps://cam:554/":                     "cam:554 /",
 		"rtsp://[::1]/":                        "[::1]:554 /",
 		"rtsp://cam/a%2Fb?c=d/&e=rtsp://x:y@z": "cam:554 /a%2Fb?c=d/&e=rtsp://x:y@z",
 		"rtsp://u:p@cam/":                      "",
@@ -103,7 +105,7 @@ func TestRedirect(t *testing.T) {
 		"rtsp://192.0.2.8/x":            "",
 		"rtsp://cam.example.evil.com/x": "",
 		"rtsp://cam.example@evil.com/x": "",
-		"rtsps://cam.example/x":         "",
+		"rtsps://cam.example/x":         "rtsps://cam.example/x",
 		"http://cam.example/x":          "",
 		"other":                         "",
 		"":                              "",
@@ -111,6 +113,50 @@ func TestRedirect(t *testing.T) {
 		got, err := to.redirect(location, peer)
 		if (err == nil) != (want != "") || err == nil && got.String() != want {
 			t.Errorf("%q: %v, %v", location, got, err)
+		}
+	}
+}
+
+func TestRedirectFromTLS(t *testing.T) {
+	to, err := parseTarget("rtsps://cam/live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := to.redirect("rtsp://cam/live", nil); err == nil || !strings.Contains(err.Error(), "plain connection refused") {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := to.redirect("rtsps://cam:8322/live", nil); err != nil || got.addr() != "cam:8322" {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// A zone is for dialling alone: the camera has its own names for its interfaces.
+func TestZone(t *testing.T) {
+	for raw, want := range map[string]string{ // address, URL
+		"rtsp://[fe80::1%25eth0]:8554/a@b": "[fe80::1%eth0]:8554 rtsp://[fe80::1]:8554/a@b",
+		"rtsp://[fe80::1%252]":             "[fe80::1%2]:554 rtsp://[fe80::1]",
+		"rtsp://[fe80::1%25]/":             "",
+		"rtsp://[fe80::1%eth0]/":           "",
+		"rtsp://cam%25eth0/":               "",
+	} {
+		to, err := parseTarget(raw)
+		got := ""
+		if err == nil {
+			got = to.addr() + " " + to.String()
+		}
+		if got != want {
+			t.Errorf("%q: %q, %v", raw, got, err)
+		}
+	}
+}
+
+func TestTunnelPort(t *testing.T) {
+	for raw, want := range map[string]string{
+		"rtsp://cam/": "cam:80", "rtsps://cam/": "cam:443", "rtsp://cam:554/": "cam:554", "rtsps://cam:8443/": "cam:8443",
+	} {
+		to, err := parseTarget(raw)
+		if got := to.tunnelled(); err != nil || got.addr() != want || got.String() != raw {
+			t.Errorf("%q: %v %v, %v", raw, got.addr(), got, err)
 		}
 	}
 }
