@@ -28,6 +28,8 @@ type camera struct {
 	sdp string
 	// on handles a request and says so by returning true.
 	on map[string]func(p *peer, r *request) bool
+	// wrap makes a connection another one (TLS).
+	wrap func(net.Conn) net.Conn
 	// begin runs for each new connection.
 	begin func(p *peer)
 
@@ -55,7 +57,12 @@ func (r *request) String() string { return r.method + " " + r.uri }
 
 func newCamera(t *testing.T) *camera {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	return newCameraAt(t, "127.0.0.1")
+}
+
+func newCameraAt(t *testing.T, host string) *camera {
+	t.Helper()
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +74,9 @@ func newCamera(t *testing.T) *camera {
 				return
 			}
 			c.mu.Lock()
+			if c.wrap != nil {
+				conn = c.wrap(conn)
+			}
 			p := &peer{Conn: conn, c: c, n: c.conns, br: bufio.NewReader(conn)}
 			c.conns++
 			c.mu.Unlock()
