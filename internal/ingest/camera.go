@@ -49,7 +49,8 @@ type Options struct {
 	// with ctx. An error that wraps ErrUnauthorized is about the password.
 	Locate func(ctx context.Context) (url string, err error)
 
-	Transport string // "auto" or "tcp"; empty is auto
+	Transport string // "auto", "tcp", "udp", "multicast" or "http"; empty is auto
+	TLS       TLS    // of rtsps URLs
 	Audio     bool   // record the audio too, if there is one that can be stored
 
 	// MaxReconnectAttempts ends Run after so many failures in a row; 0 is never.
@@ -73,6 +74,7 @@ type Camera struct {
 	recorder Recorder
 	gaps     *gaps
 	status   status
+	way      way
 
 	lastLog time.Time
 	lastWhy media.Reason
@@ -106,6 +108,9 @@ func New(o Options, r Recorder) *Camera {
 // been offered) or the attempts are used up. It must not be called twice.
 func (c *Camera) Run(ctx context.Context) error {
 	defer c.status.enter(Stopped)
+	if c.o.TLS.Insecure {
+		c.log.Warn("tls_insecure: the camera's certificate is not checked, so anybody may be this camera; nvr status has its fingerprint to pin")
+	}
 	c.gaps.end = time.Now().UnixNano()
 	var wait backoff
 	for failures := 0; ; {
@@ -153,7 +158,7 @@ func (c *Camera) session(ctx context.Context) (good time.Duration, err error) {
 	}
 	s, err := rtsp.Open(ctx, rtsp.Options{
 		URL: url, Username: c.o.Username, Password: c.o.Password,
-		Transport: rtsp.Transport(c.o.Transport), Dial: c.o.Dial, Log: c.log,
+		Transport: rtsp.Transport(c.o.Transport), First: c.way.first, FirstPacket: c.way.patience(), TLS: c.o.TLS, Dial: c.o.Dial, Log: c.log,
 	})
 	if err != nil {
 		return 0, err
@@ -161,6 +166,7 @@ func (c *Camera) session(ctx context.Context) (good time.Duration, err error) {
 	defer s.Close()
 	c.status.opened(s.Server())
 	rec := newRecording(c)
+	rec.session = s
 	picked := c.pick(s.Medias())
 	for _, p := range picked {
 		if err := s.Setup(ctx, p.media); err != nil {
@@ -178,8 +184,10 @@ func (c *Camera) session(ctx context.Context) (good time.Duration, err error) {
 	if _, err := s.Play(ctx); err != nil {
 		return 0, err
 	}
+	c.carried(s)
 	rec.begin(time.Now())
 	err = s.Receive(ctx, rec)
+	c.way.learn(s.Transport(), s.Stats().Packets, err)
 	rec.close()
 	return rec.lasted(), err
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nvr/internal/ingest/rtp"
+	"nvr/internal/ingest/rtsp"
 	"nvr/internal/ingest/timeline"
 	"nvr/internal/media"
 )
@@ -32,6 +33,7 @@ type recording struct {
 	kinds     []timeline.Track
 	tracks    []*builder
 	receivers []*rtp.Receiver
+	session   *rtsp.Session // nil in tests without a network
 
 	run     media.RunID
 	cutAt   time.Time // when records are cut next
@@ -208,5 +210,6 @@ func (r *recording) observe(now time.Time) {
 			}
 		}
 	}
+	notes = append(notes, transportNotes(r.session)...)
 	r.c.status.observe(now, lost, damaged, r.clock, tracks, notes)
 }

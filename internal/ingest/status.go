@@ -30,6 +30,8 @@ type Status struct {
 	RetryAt   time.Time `json:"retry_at,omitzero"`
 	Server    string    `json:"server,omitempty"` // what the camera's RTSP server calls itself
 	Tracks    []string  `json:"tracks"`
+	Transport string    `json:"transport,omitempty"` // of the media: "tcp", "udp", "multicast" or "http"
+	TLS       string    `json:"tls,omitempty"`       // how the camera is known: "system", "ca_file", "fingerprint" or "insecure"; empty: it is not
 	Notes     []string  `json:"notes,omitempty"` // what is odd about the camera
 
 	Bytes          uint64 `json:"bytes"`
@@ -103,6 +105,7 @@ func (t *status) connecting(attempt int) {
 	defer t.mu.Unlock()
 	t.set(Connecting)
 	t.s.Attempts, t.s.Tracks, t.s.Notes = attempt, nil, nil
+	t.s.Transport, t.s.TLS = "", ""
 	t.lost, t.damaged = t.s.LostPackets, t.s.DamagedUnits
 	t.inWindow, t.window = 0, time.Time{}
 }
@@ -111,6 +114,12 @@ func (t *status) opened(server string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.s.Server = server
+}
+
+func (t *status) carried(transport, tls string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.s.Transport, t.s.TLS = transport, tls
 }
 
 func (t *status) waiting(why media.Reason, err string, retry time.Time) {

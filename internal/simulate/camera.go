@@ -46,14 +46,16 @@ type camera struct {
 	fps    uint32
 	gop    uint64
 
-	mu       sync.Mutex
-	epoch    time.Time // sample 0 was due
-	next     uint64    // the sample that is due next
-	power    power
-	plays    int // ever
-	viewers  []*viewer
-	attached map[*conn]struct{} // those with a session
-	sent     []mark.Range
+	mu        sync.Mutex
+	epoch     time.Time // sample 0 was due
+	next      uint64    // the sample that is due next
+	power     power
+	plays     int // ever
+	viewers   []*viewer
+	group     *viewer // of multicast, while there are listeners
+	listeners int
+	attached  map[*conn]struct{} // those with a session
+	sent      []mark.Range
 
 	nextPacket uint64 // of sound; only the sender touches it
 

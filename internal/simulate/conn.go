@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 // neither ever waits for the client.
 type conn struct {
 	tcp     *net.TCPConn
+	tls     *tls.Conn // nil: none
 	raw     syscall.RawConn
 	backlog int // bytes
 	began   time.Time
@@ -53,6 +55,9 @@ func (k *conn) media(b []byte) bool { return k.offer(b, k.backlog) }
 func (k *conn) reply(b []byte) bool { return k.offer(b, k.backlog+maxReplyBacklog) }
 
 func (k *conn) offer(b []byte, limit int) bool {
+	if k.tls != nil {
+		return k.offerSecured(b, limit)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.push()
@@ -71,6 +76,10 @@ func (k *conn) offer(b []byte, limit int) bool {
 
 // enqueue takes b without touching the socket: for callers that hold a lock.
 func (k *conn) enqueue(b []byte) {
+	if k.tls != nil { // its writes do not wait either
+		k.tls.Write(b)
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.queue(b)
@@ -141,9 +150,17 @@ func (k *conn) alive() { k.heard.Store(int64(time.Since(k.began))) }
 
 var errSilent = errors.New("no request and no receiver report within the session time-out")
 
-// Read reads from the socket until the client is silent for too long. Part of
-// a request is no sign of life.
+// Read reads what the client says, until it ends or is silent for too long.
 func (k *conn) Read(b []byte) (int, error) {
+	if k.tls != nil {
+		return k.tls.Read(b)
+	}
+	return k.readSocket(b)
+}
+
+// readSocket reads from the socket until the client is silent for too long. Part of
+// a request is no sign of life.
+func (k *conn) readSocket(b []byte) (int, error) {
 	for {
 		limit := time.Duration(k.heard.Load()) + k.silence
 		if err := k.tcp.SetReadDeadline(k.began.Add(limit)); err != nil {

@@ -68,6 +68,18 @@ const (
 	AuthDigestSHA256 Auth = "digest-sha256" // RFC 7616 with SHA-256 and qop=auth
 )
 
+// Transport is how the media may be asked for.
+type Transport string
+
+// The transports there are. Empty means any.
+const (
+	TransportAny       Transport = "any"
+	TransportTCP       Transport = "tcp"       // interleaved
+	TransportUDP       Transport = "udp"       // unicast
+	TransportMulticast Transport = "multicast" // on loopback, IPv4
+	TransportHTTP      Transport = "http"      // a tunnel: GET and POST
+)
+
 // RTPStart fixes what is random in each connection (RFC 3550 §5.1), so that a
 // test can have a sequence number or a timestamp wrap where it wants. The first
 // packet of each track has Sequence, the instant of the first sample has
@@ -91,6 +103,9 @@ type Options struct {
 	// OutOfBand leaves the parameter sets to the SDP. Otherwise they also stand
 	// in front of each sync sample.
 	OutOfBand bool
+
+	Transport Transport // what else is asked for gets 461
+	TLS       bool      // rtsps, with a certificate made at the start
 
 	Auth           Auth
 	User, Password string
@@ -122,6 +137,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Auth == "" {
 		o.Auth = AuthNone
+	}
+	if o.Transport == "" {
+		o.Transport = TransportAny
 	}
 	if o.SessionTimeout == 0 {
 		o.SessionTimeout = defaultSessionTimeout
@@ -170,6 +188,15 @@ func (o Options) check() error {
 		}
 	default:
 		errs = append(errs, fmt.Errorf("auth %q: want none, basic, digest or digest-sha256", o.Auth))
+	}
+	switch o.Transport {
+	case TransportAny, TransportTCP, TransportHTTP:
+	case TransportUDP, TransportMulticast:
+		if o.TLS {
+			errs = append(errs, fmt.Errorf("transport %s: with TLS the media go through the connection", o.Transport))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("transport %q: want any, tcp, udp, multicast or http", o.Transport))
 	}
 	if o.SessionTimeout < time.Second {
 		errs = append(errs, fmt.Errorf("session timeout %v: want 1s or more", o.SessionTimeout))

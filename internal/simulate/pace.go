@@ -51,7 +51,7 @@ func (s *Server) sendDue(c *camera, now time.Time) (again time.Time) {
 	}
 	viewers, _ := c.watchers()
 	for _, v := range viewers {
-		if !v.conn.flush() {
+		if v.conn != nil && !v.conn.flush() {
 			again = now
 		}
 	}

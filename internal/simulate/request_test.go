@@ -83,7 +83,7 @@ func FuzzReadRequest(f *testing.F) {
 		if answer := req.format(success()); bytes.Count(answer, []byte("\r\n\r\n")) != 1 {
 			t.Fatalf("an answer of two parts: %q", answer)
 		}
-		if tr, ok := parseTransport(req.header["transport"], 0); ok && !tr.udp && (tr.rtp > 255 || tr.rtcp > 255) {
+		if tr, ok := parseTransport(req.header["transport"], 0, func(transport) bool { return true }); ok && !tr.udp && (tr.rtp > 255 || tr.rtcp > 255) {
 			t.Fatalf("channels %d-%d", tr.rtp, tr.rtcp)
 		}
 	})
@@ -124,13 +124,14 @@ func TestParseTransport(t *testing.T) {
 		want   transport
 		ok     bool
 	}{
-		{"RTP/AVP/TCP;unicast;interleaved=0-1", transport{false, 0, 1}, true},
-		{"RTP/AVP/TCP;unicast;interleaved=254-255", transport{false, 254, 255}, true},
-		{"RTP/AVP/TCP;unicast;interleaved=4", transport{false, 4, 5}, true},
-		{"RTP/AVP/TCP", transport{false, 2, 3}, true},
-		{"RTP/AVP;unicast;client_port=5000-5001", transport{true, 5000, 5001}, true},
-		{"RTP/AVP/UDP;unicast;client_port=5000;mode=\"PLAY\"", transport{true, 5000, 5001}, true},
-		{"RTP/AVP;multicast;client_port=5000-5001, RTP/AVP/TCP;interleaved=6-7", transport{false, 6, 7}, true},
+		{"RTP/AVP/TCP;unicast;interleaved=0-1", transport{udp: false, rtp: 0, rtcp: 1}, true},
+		{"RTP/AVP/TCP;unicast;interleaved=254-255", transport{udp: false, rtp: 254, rtcp: 255}, true},
+		{"RTP/AVP/TCP;unicast;interleaved=4", transport{udp: false, rtp: 4, rtcp: 5}, true},
+		{"RTP/AVP/TCP", transport{udp: false, rtp: 2, rtcp: 3}, true},
+		{"RTP/AVP;unicast;client_port=5000-5001", transport{udp: true, rtp: 5000, rtcp: 5001}, true},
+		{"RTP/AVP/UDP;unicast;client_port=5000;mode=\"PLAY\"", transport{udp: true, rtp: 5000, rtcp: 5001}, true},
+		{"RTP/AVP;multicast;client_port=5000-5001, RTP/AVP/TCP;interleaved=6-7", transport{udp: true, multicast: true}, true},
+		{"RTP/AVP/TCP;multicast", transport{}, false},
 		{"RTP/SAVP;unicast;client_port=5000-5001", transport{}, false},
 		{"RTP/AVP;unicast", transport{}, false},
 		{"RTP/AVP;unicast;client_port=0-1", transport{}, false},
@@ -144,7 +145,7 @@ func TestParseTransport(t *testing.T) {
 		{"", transport{}, false},
 	}
 	for _, c := range cases {
-		got, ok := parseTransport(c.header, 2)
+		got, ok := parseTransport(c.header, 2, func(transport) bool { return true })
 		if ok != c.ok || ok && got != c.want {
 			t.Errorf("%s: %+v %v", c.header, got, ok)
 		}

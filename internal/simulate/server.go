@@ -1,7 +1,9 @@
 package simulate
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -29,10 +31,14 @@ type Server struct {
 
 	report [frameHeader + reportSize]byte // the sender's
 
-	mu     sync.Mutex
-	conns  map[*conn]struct{}
-	peers  map[netip.AddrPort]*conn // whose RTCP comes from where
-	closed bool
+	tls         *tls.Config // nil: none
+	fingerprint string
+
+	mu      sync.Mutex
+	tunnels map[string]*tunnel // by cookie
+	conns   map[*conn]struct{}
+	peers   map[netip.AddrPort]*conn // whose RTCP comes from where
+	closed  bool
 }
 
 // New makes the cameras and binds their ports, so that URL is right at once.
@@ -43,16 +49,23 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("simulate: %w", err)
 	}
 	s := &Server{
-		o:     o,
-		guard: guard{o.Auth, o.User, o.Password},
-		conns: make(map[*conn]struct{}),
-		peers: make(map[netip.AddrPort]*conn),
+		o:       o,
+		guard:   guard{o.Auth, o.User, o.Password},
+		conns:   make(map[*conn]struct{}),
+		peers:   make(map[netip.AddrPort]*conn),
+		tunnels: make(map[string]*tunnel),
 	}
 	if err := s.prepare(); err != nil {
 		return nil, fmt.Errorf("simulate: %w", err)
 	}
 	if err := s.bind(); err != nil {
 		return nil, fmt.Errorf("simulate: %w", err)
+	}
+	if o.TLS {
+		if s.tls, s.fingerprint, err = selfMade(s.addr().Addr()); err != nil {
+			s.close()
+			return nil, fmt.Errorf("simulate: %w", err)
+		}
 	}
 	s.sdp = describe(s.clip, s.sound, o.FPS, s.bitrate, s.addr().Addr())
 	return s, nil
@@ -103,13 +116,21 @@ func (s *Server) bind() error {
 		if port := s.rtpPort(); port%2 == 0 { // RFC 3550 §11
 			next := netip.AddrPortFrom(at.Addr(), uint16(port+1))
 			if s.udpRTCP, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(next)); err == nil {
-				return nil
+				if at.Addr().Is4() {
+					err = errors.Join(stayOnLoopback(s.udpRTP), stayOnLoopback(s.udpRTCP))
+				}
+				if err == nil {
+					return nil
+				}
+				s.udpRTCP.Close()
+				s.udpRTP.Close()
+				break
 			}
 		}
 		s.udpRTP.Close()
 	}
 	s.listener.Close()
-	return fmt.Errorf("no pair of UDP ports: %w", err)
+	return fmt.Errorf("a pair of UDP ports: %w", err)
 }
 
 func (s *Server) addr() netip.AddrPort { return s.listener.Addr().(*net.TCPAddr).AddrPort() }
@@ -119,7 +140,26 @@ func (s *Server) rtpPort() int { return s.udpRTP.LocalAddr().(*net.UDPAddr).Port
 // URL is where camera n is. Cameras count from 1; a number that is not there
 // is a mistake in the caller, here and in the methods below, and panics.
 func (s *Server) URL(n int) string {
-	return fmt.Sprintf("rtsp://%s/cam%d", s.addr(), s.camera(n).number)
+	scheme := "rtsp"
+	if s.tls != nil {
+		scheme = "rtsps"
+	}
+	return fmt.Sprintf("%s://%s/cam%d", scheme, s.addr(), s.camera(n).number)
+}
+
+// Fingerprint is the SHA-256 of the certificate, in hex; "" without TLS.
+func (s *Server) Fingerprint() string { return s.fingerprint }
+
+// offers reports whether media may be asked for so. With TLS nothing goes around
+// the connection, and IPv6 has no route to any group on loopback.
+func (s *Server) offers(t Transport) bool {
+	switch {
+	case s.tls != nil && (t == TransportUDP || t == TransportMulticast):
+		return false
+	case t == TransportMulticast && s.addr().Addr().Is6():
+		return false
+	}
+	return s.o.Transport == TransportAny || s.o.Transport == t
 }
 
 // Cameras is how many there are.
@@ -222,9 +262,17 @@ func (s *Server) accept(ctx context.Context, wg *sync.WaitGroup) error {
 			tcp.Close()
 			continue
 		}
+		if s.tls != nil {
+			k.secure(s.tls)
+		}
 		wg.Go(func() {
 			defer s.forget(k)
-			newSession(s, k).serve()
+			r := bufio.NewReaderSize(k, maxRequestLine)
+			if isHTTP(r) {
+				s.serveHTTP(k, r)
+				return
+			}
+			newSession(s, k).serve(r)
 		})
 	}
 }

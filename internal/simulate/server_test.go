@@ -241,7 +241,7 @@ func TestRefusals(t *testing.T) {
 		{"DESCRIBE", s.URL(1) + "0", "", 404},
 		{"DESCRIBE", "rtsp://h/", "", 404},
 		{"SETUP", s.URL(1) + "/trackID=1", "Transport: " + tcpVideo, 404}, // no sound
-		{"SETUP", s.URL(1) + "/trackID=0", "Transport: RTP/AVP;multicast", 461},
+		{"SETUP", s.URL(1) + "/trackID=0", "Transport: RTP/SAVP;unicast;client_port=5000-5001", 461},
 		{"SETUP", s.URL(1) + "/trackID=0", "", 461},
 		{"PLAY", s.URL(1), "", 455},
 		{"PLAY", s.URL(1), "Session: 1", 454},

@@ -26,10 +26,12 @@ type session struct {
 	nonce  string
 	count  uint64 // highest nonce count seen
 
-	id     string  // empty: nothing set up
-	camera *camera // of the session
-	tracks [2]*flow
-	viewer *viewer // nil: not playing
+	id        string  // empty: nothing set up
+	camera    *camera // of the session
+	tracks    [2]*flow
+	viewer    *viewer // nil: not playing, or
+	listens   bool    // to the camera's groups
+	tunnelled bool
 }
 
 func newSession(s *Server, k *conn) *session {
@@ -41,9 +43,8 @@ func newSession(s *Server, k *conn) *session {
 }
 
 // serve answers until the client is gone, silent or incomprehensible.
-func (n *session) serve() {
+func (n *session) serve(r *bufio.Reader) {
 	defer n.teardown()
-	r := bufio.NewReaderSize(n.conn, maxRequestLine)
 	for {
 		if err := n.next(r); err != nil {
 			var bad *requestError
@@ -222,7 +223,7 @@ func (n *session) setup(req *request) bool {
 		return false
 	case p == notFound, track == 1 && !sounds:
 		return n.reply(req, refusal("404 Not Found"))
-	case n.viewer != nil:
+	case n.viewer != nil || n.listens:
 		return n.reply(req, refusal("455 Method Not Valid in This State"))
 	case n.id != "" && req.header["session"] == "", n.id != "" && n.camera != c:
 		return n.reply(req, refusal("454 Session Not Found")) // one session a connection, one camera a session
@@ -230,9 +231,13 @@ func (n *session) setup(req *request) bool {
 		return n.reply(req, refusal("459 Aggregate operation not allowed"))
 	}
 	track = max(track, 0)
-	t, valid := parseTransport(req.header["transport"], uint16(2*track))
+	t, valid := parseTransport(req.header["transport"], uint16(2*track), func(t transport) bool { return n.server.offers(n.kind(t)) })
 	if !valid {
 		return n.reply(req, refusal("461 Unsupported Transport"))
+	}
+	if t.multicast {
+		group := n.server.groupOf(c.number, track)
+		t.group, t.rtp, t.rtcp = group.Addr(), group.Port(), group.Port()+1
 	}
 	if other := n.tracks[1-track]; other != nil && t.clashes(other.transport) {
 		return n.reply(req, refusal(statusBadRequest))
@@ -249,13 +254,26 @@ func (n *session) setup(req *request) bool {
 	return n.reply(req, success(append(n.sessionLine(), "Transport: "+t.header(n.server.rtpPort(), f.ssrc))...))
 }
 
+// kind is what a transport is called.
+func (n *session) kind(t transport) Transport {
+	switch {
+	case t.multicast:
+		return TransportMulticast
+	case t.udp:
+		return TransportUDP
+	case n.tunnelled:
+		return TransportHTTP
+	}
+	return TransportTCP
+}
+
 // newFlow chooses a track's numbers: RFC 3550 §5.1 wants them random.
 func (n *session) newFlow(t transport, track int) *flow {
 	f := &flow{transport: t, sequence: uint16(mathrand.Uint32()), timestamp: mathrand.Uint32(), ssrc: mathrand.Uint32()}
 	if fixed := n.server.o.RTPStart; fixed != nil {
 		f.sequence, f.timestamp, f.ssrc = fixed.Sequence, fixed.Timestamp, fixed.SSRC+uint32(track)
 	}
-	if t.udp {
+	if t.udp && !t.multicast {
 		f.rtpTo, f.rtcpTo = netip.AddrPortFrom(n.peer, t.rtp), netip.AddrPortFrom(n.peer, t.rtcp)
 		n.server.expectReports(f.rtcpTo, n.conn)
 	}
@@ -263,7 +281,7 @@ func (n *session) newFlow(t transport, track int) *flow {
 }
 
 func (n *session) expectNoReports(f *flow) {
-	if f != nil && f.udp {
+	if f != nil && f.udp && !f.multicast {
 		n.server.expectNoReports(f.rtcpTo, n.conn)
 	}
 }
@@ -281,8 +299,12 @@ func (n *session) play(req *request) bool {
 		return n.reply(req, refusal("404 Not Found"))
 	case track >= 0 && n.tracks[0] != nil && n.tracks[1] != nil:
 		return n.reply(req, refusal("460 Only aggregate operation allowed"))
-	case n.viewer != nil:
+	case n.viewer != nil || n.listens:
 		return n.reply(req, success(n.sessionLine()...)) // some clients keep the session alive so
+	case n.tracks[0] != nil && n.tracks[0].multicast || n.tracks[1] != nil && n.tracks[1].multicast:
+		answer := req.format(success(append(n.sessionLine(), "Range: npt=now-")...))
+		n.listens = c.joinGroup(n.server, func() { n.conn.enqueue(answer) })
+		return n.listens && n.conn.flush()
 	}
 	n.viewer = &viewer{camera: c, conn: n.conn, server: n.server, video: n.tracks[0], audio: n.tracks[1]}
 	answer := req.format(success(append(n.sessionLine(), "Range: npt=now-", "RTP-Info: "+n.rtpInfo(req.url))...))
@@ -324,11 +346,14 @@ func (n *session) teardown() {
 	if n.viewer != nil {
 		n.camera.leave(n.viewer)
 	}
+	if n.listens {
+		n.camera.leaveGroup()
+	}
 	if n.camera != nil {
 		n.camera.detach(n.conn)
 	}
 	for _, f := range n.tracks {
 		n.expectNoReports(f)
 	}
-	n.id, n.camera, n.viewer, n.tracks = "", nil, nil, [2]*flow{}
+	n.id, n.camera, n.viewer, n.listens, n.tracks = "", nil, nil, false, [2]*flow{}
 }

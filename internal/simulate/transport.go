@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -10,14 +11,16 @@ import (
 // ports. RTCP has the number behind RTP's unless the client says otherwise.
 type transport struct {
 	udp       bool
-	rtp, rtcp uint16 // channels or ports
+	multicast bool
+	group     netip.Addr // of multicast
+	rtp, rtcp uint16     // channels or ports
 }
 
 // parseTransport takes the first alternative of a Transport header that can be
 // had: RFC 2326 §12.39. A client that leaves the channels to us gets free.
-func parseTransport(header string, free uint16) (transport, bool) {
+func parseTransport(header string, free uint16, had func(transport) bool) (transport, bool) {
 	for spec := range strings.SplitSeq(header, ",") {
-		if t, ok := parseTransportSpec(spec, free); ok {
+		if t, ok := parseTransportSpec(spec, free); ok && had(t) {
 			return t, true
 		}
 	}
@@ -38,7 +41,9 @@ func parseTransportSpec(spec string, free uint16) (t transport, ok bool) {
 		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
 		switch strings.ToLower(name) {
 		case "multicast":
-			return t, false
+			if t.multicast = t.udp; !t.udp {
+				return t, false
+			}
 		case "mode":
 			if !strings.EqualFold(strings.Trim(value, `"`), "play") {
 				return t, false
@@ -59,6 +64,10 @@ func parseTransportSpec(spec string, free uint16) (t transport, ok bool) {
 			}
 		}
 	}
+	if t.multicast { // whose ports are not the client's to choose
+		t.rtp, t.rtcp = 0, 0
+		return t, true
+	}
 	if t.udp && t.rtp == 0 {
 		return t, false
 	}
@@ -78,13 +87,19 @@ func parsePair(s string, limit uint64) (a, b uint16, ok bool) {
 
 // header is the Transport line of the answer.
 func (t transport) header(serverPort int, ssrc uint32) string {
+	if t.multicast {
+		return fmt.Sprintf("RTP/AVP;multicast;destination=%s;port=%d-%d;ttl=1", t.group, t.rtp, t.rtcp)
+	}
 	if t.udp {
 		return fmt.Sprintf("RTP/AVP;unicast;client_port=%d-%d;server_port=%d-%d;ssrc=%08X", t.rtp, t.rtcp, serverPort, serverPort+1, ssrc)
 	}
 	return fmt.Sprintf("RTP/AVP/TCP;unicast;interleaved=%d-%d;ssrc=%08X", t.rtp, t.rtcp, ssrc)
 }
 
-// clashes reports whether two tracks would be mixed up.
+// clashes reports whether two tracks would be mixed up, or go two ways.
 func (t transport) clashes(o transport) bool {
+	if t.multicast || o.multicast {
+		return t.multicast != o.multicast
+	}
 	return t.udp == o.udp && (t.rtp == o.rtp || t.rtp == o.rtcp || t.rtcp == o.rtp || t.rtcp == o.rtcp)
 }

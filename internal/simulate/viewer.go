@@ -11,7 +11,7 @@ import (
 // viewer is one PLAY: it belongs to the sender from camera.join on.
 type viewer struct {
 	camera     *camera
-	conn       *conn
+	conn       *conn // nil: multicast
 	server     *Server
 	connection int    // of the camera, from 1
 	from       uint64 // the first sample

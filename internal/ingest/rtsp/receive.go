@@ -222,7 +222,7 @@ func (s *Session) upkeep(now time.Time) error {
 			return err
 		}
 	}
-	if s.heard.IsZero() && s.o.FirstPacket > 0 && now.Sub(s.played) > s.o.FirstPacket {
+	if s.heard.IsZero() && s.o.FirstPacket > 0 && s.o.Transport == TransportAuto && !s.to.secure() && now.Sub(s.played) > s.o.FirstPacket {
 		return ErrSilent
 	}
 	if s.datagramsUsed() {

@@ -61,8 +61,9 @@ type Options struct {
 	ConnectTimeout  time.Duration // 0 is 5 s
 	ResponseTimeout time.Duration // 0 is 10 s, for each request
 
-	// FirstPacket is how long Receive waits for the first packet before it ends
-	// with ErrSilent; 0 is for ever.
+	// FirstPacket is, with auto, how long Receive waits for the first packet before
+	// it ends with ErrSilent, so that another transport can be tried. 0 is for ever,
+	// and so is any with rtsps, which has no other.
 	FirstPacket time.Duration
 
 	// Dial makes the connection; nil is net.Dialer's DialContext.

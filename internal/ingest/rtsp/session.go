@@ -351,6 +351,14 @@ func (s *Session) Play(ctx context.Context) ([]RTPInfo, error) {
 // It must not be called while Setup runs.
 func (s *Session) Transport() Transport { return s.transport }
 
+// TLS is how the camera's identity is checked (TLS.How), "" without TLS.
+func (s *Session) TLS() string {
+	if !s.to.secure() {
+		return ""
+	}
+	return s.o.TLS.How()
+}
+
 // ShortBuffer is how many bytes of datagrams the kernel keeps where that is less
 // than was asked for (net.core.rmem_max), and how many that were; 0, 0 otherwise.
 func (s *Session) ShortBuffer() (bytes, asked int) {

@@ -430,7 +430,7 @@ func TestNothingComes(t *testing.T) {
 		if by == TransportTCP {
 			delete(c.on, "SETUP")
 		}
-		s := c.play(Options{Transport: by, FirstPacket: 5 * time.Second})
+		s := c.play(Options{First: by, FirstPacket: 5 * time.Second})
 		k := &sink{tick: func() error { s.played = s.played.Add(-time.Second); return nil }} // turn the clock
 		if err := s.Receive(t.Context(), k); !errors.Is(err, ErrSilent) {
 			t.Errorf("%s: %v", by, err)
