@@ -21,6 +21,8 @@ type simulateCmd struct {
 	FPS        int     `name:"fps" default:"15" placeholder:"N" help:"Pictures a second (default: 15)."`
 	Audio      bool    `help:"Add a sound track."`
 	AudioCodec string  `enum:"aac,latm,opus,pcmu,pcma,l16" default:"aac" help:"aac, latm, opus, pcmu, pcma or l16 (default: aac)."`
+	Transport  string  `enum:"any,tcp,udp,multicast,http" default:"any" help:"Take only this: tcp, udp, multicast or http (default: any)."`
+	TLS        bool    `name:"tls" help:"Serve rtsps with a certificate made at the start; its fingerprint is told on stderr."`
 	Auth       string  `enum:"none,basic,digest,digest-sha256" default:"none" help:"Ask for a password: none, basic, digest or digest-sha256 (default: none)."`
 	User       string  `default:"user" help:"User to ask for (default: user)."`
 	Password   string  `default:"password" help:"Password to ask for (default: password)."`
@@ -34,13 +36,15 @@ func (simulateCmd) Help() string {
 Examples:
     nvr simulate --cameras 4
     nvr simulate --cameras 16 --bitrate 4M --codec h265 --audio --port 9554
+    nvr simulate --transport udp
+    nvr simulate --tls --port 8322
     nvr simulate --cameras 2 --onvif 8000      # then: nvr discover 127.0.0.1:8000 --profiles`
 }
 
 func (v simulateCmd) Run(c *console) error {
 	o := simulate.Options{
 		Cameras: v.Cameras, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(v.Port)), Bitrate: int(v.Bitrate), Codec: media.Codec(v.Codec), FPS: v.FPS,
-		Auth: simulate.Auth(v.Auth), User: v.User, Password: v.Password, Log: c.log,
+		Transport: simulate.Transport(v.Transport), TLS: v.TLS, Auth: simulate.Auth(v.Auth), User: v.User, Password: v.Password, Log: c.log,
 	}
 	if h26x := o.Codec == media.H264 || o.Codec == media.H265; h26x && o.Bitrate == 0 {
 		o.Bitrate = 1_000_000
@@ -51,9 +55,15 @@ func (v simulateCmd) Run(c *console) error {
 	if v.Cameras < 1 || v.Port < 0 || v.Port > 65535 || v.FPS < 1 || v.ONVIF > 65535 {
 		return usagef("--cameras and --fps are at least 1, --port and --onvif are 0 to 65535")
 	}
+	if v.TLS && (v.Transport == "udp" || v.Transport == "multicast") {
+		return usagef("--tls goes with --transport any, tcp or http: datagrams are not encrypted")
+	}
 	server, err := simulate.New(o)
 	if err != nil {
 		return err
+	}
+	if v.TLS {
+		fmt.Fprintf(c.err, "tls_fingerprint = %q\n", server.Fingerprint())
 	}
 	var devices *device.Server
 	if v.ONVIF >= 0 {

@@ -176,7 +176,7 @@ func (d *statusDocument) print(c *console) error {
 		}
 		d.Volumes[i].print(w, d.Recording)
 	}
-	fmt.Fprintf(w, "\nCAMERA\tNAME\tSTATE\tSTREAM\tCODEC\tRATE\tOLDEST\tDEPTH\n")
+	fmt.Fprintf(w, "\nCAMERA\tNAME\tSTATE\tTRANSPORT\tSTREAM\tCODEC\tRATE\tOLDEST\tDEPTH\n")
 	listed := map[string]bool{}
 	for _, camera := range d.Cameras {
 		listed[camera.ID] = true
@@ -184,16 +184,16 @@ func (d *statusDocument) print(c *console) error {
 		for _, st := range d.Streams {
 			if st.Camera == camera.ID {
 				found = true
-				st.line(w, camera.Name, camera.state())
+				st.line(w, camera.Name, camera.state(), camera.transport())
 			}
 		}
 		if !found {
-			fmt.Fprintf(w, "%s\t%s\t%s\t-\t-\t-\t-\t-\n", camera.ID, camera.Name, camera.state())
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t-\t-\t-\t-\t-\n", camera.ID, camera.Name, camera.state(), camera.transport())
 		}
 	}
 	for _, st := range d.Streams {
 		if !listed[st.Camera] {
-			st.line(w, st.Name, "not in the configuration")
+			st.line(w, st.Name, "not in the configuration", "-")
 		}
 	}
 	if err := w.Flush(); err != nil {
@@ -279,8 +279,8 @@ func (s *volumeStatus) scrub() string {
 	return fmt.Sprintf("%s; %d rounds since the start%s", progress, s.ScrubRounds, found)
 }
 
-func (st streamStatus) line(w *tabwriter.Writer, name, state string) {
-	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s/s\t%s\t%s\n", st.Camera, name, state, st.Stream, st.Codec, humanize.Bytes(uint64(st.Rate)), st.Oldest, length(st.Depth))
+func (st streamStatus) line(w *tabwriter.Writer, name, state, transport string) {
+	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s/s\t%s\t%s\n", st.Camera, name, state, transport, st.Stream, st.Codec, humanize.Bytes(uint64(st.Rate)), st.Oldest, length(st.Depth))
 }
 
 func (s cameraStatus) state() string {
@@ -291,6 +291,22 @@ func (s cameraStatus) state() string {
 		return "not recording"
 	}
 	return string(s.Session.State)
+}
+
+// transport is how the media come now, and with TLS how the camera is known.
+func (s cameraStatus) transport() string {
+	if s.Session == nil || s.Session.Transport == "" {
+		return "-"
+	}
+	transport := s.Session.Transport
+	switch s.Session.TLS {
+	case "":
+	case "insecure":
+		transport += "+tls, INSECURE"
+	default:
+		transport += "+tls, " + s.Session.TLS
+	}
+	return transport
 }
 
 // length is a duration for people: to the second.

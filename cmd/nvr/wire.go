@@ -74,6 +74,7 @@ func ingestOptions(c config.Camera, log *slog.Logger) ingest.Options {
 		Username:             c.Username,
 		Password:             c.Password.Reveal(),
 		Transport:            c.Transport,
+		TLS:                  ingest.TLS{Fingerprint: c.TLS.Fingerprint, Roots: c.TLS.Roots, Insecure: c.TLS.Insecure, MinVersion: c.TLS.MinVersion},
 		Audio:                c.Audio,
 		MaxReconnectAttempts: c.MaxReconnectAttempts,
 		Log:                  log,

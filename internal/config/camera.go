@@ -36,16 +36,6 @@ func (d *decoder) camera(t table, storage Storage) (c Camera, idAt place) {
 			d.wrong(at, t.key+".name", "is too long or has control characters", fmt.Sprintf("use at most %d bytes of printable text", maxNameLength))
 		}
 	}
-	if transport, at, ok := t.text("transport"); ok {
-		c.Transport = transport
-		switch transport {
-		case "auto", "tcp":
-		case "udp", "multicast":
-			d.wrong(at, t.key+".transport", fmt.Sprintf("%q is not supported by this version", transport), `write "auto" or "tcp"`)
-		default:
-			d.wrong(at, t.key+".transport", fmt.Sprintf("%q is no transport", shorten(transport)), `write "auto" or "tcp"`)
-		}
-	}
 	d.address(t, &c)
 	if profile, at, ok := t.text("profile"); ok {
 		c.Profile = profile
@@ -56,6 +46,7 @@ func (d *decoder) camera(t table, storage Storage) (c Camera, idAt place) {
 			d.wrong(at, t.key+".profile", "is empty, too long or has control characters", "write a name or token that nvr probe shows")
 		}
 	}
+	d.transport(t, &c)
 	d.keeping(t, &c, storage)
 	return c, idAt
 }
@@ -157,7 +148,7 @@ func (d *decoder) passwordFile(t table) (password string, at place, ok bool) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(d.dir, path)
 	}
-	content, mode, err := d.readFile(path)
+	content, mode, err := d.readFile(path, maxSecretBytes)
 	if err != nil {
 		var inPath *fs.PathError
 		if errors.As(err, &inPath) {
@@ -267,7 +258,7 @@ func parseURL(raw string) (string, userinfo, *urlProblem) {
 		return fail("is not a URL", `write "rtsp://host:554/path"`)
 	}
 	scheme = strings.ToLower(scheme)
-	if scheme != "rtsp" && scheme != "onvif" {
+	if scheme != "rtsp" && scheme != "rtsps" && scheme != "onvif" {
 		return fail(fmt.Sprintf("%s:// is not supported by this version", shorten(scheme)), `write "rtsp://host:554/path"`)
 	}
 	end := len(rest)
@@ -343,6 +334,9 @@ func checkHost(hostport string) string {
 		return "has no port after the colon"
 	}
 	u, err := url.Parse("rtsp://" + hostport)
+	if err != nil && strings.HasPrefix(hostport, "[") && strings.Contains(hostport, "%") {
+		return "has a zone that is not written like [fe80::1%25eth0]"
+	}
 	if err != nil {
 		return "has a host or a port that is none"
 	}

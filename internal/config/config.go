@@ -73,7 +73,8 @@ type Camera struct {
 	Profile              string // of an onvif:// camera: token or name; empty: the best
 	Username             string
 	Password             Secret
-	Transport            string // "auto" or "tcp"
+	Transport            string // "auto", "tcp", "udp", "multicast" or "http"
+	TLS                  TLS    // of rtsps://
 	Audio                bool
 	Enabled              bool
 	MaxReconnectAttempts int    // 0: no limit
@@ -126,6 +127,7 @@ const (
 	maxNameLength       = 256
 	maxURLLength        = 2048
 	maxSecretBytes      = 4096 // a password file is one line
+	maxAuthoritiesBytes = 1 << 20
 	maxConfigBytes      = 1 << 20
 	maxReportedProblems = 100
 )
@@ -194,7 +196,7 @@ var CameraKeys = []Key{
 	{Name: "name", Type: typeText, Default: `the id`,
 		Doc: "What people call it."},
 	{Name: "url", Type: typeText,
-		Doc: "`rtsp://[user:password@]host[:port]/path`; or `onvif://[user:password@]host[:port]` or `onvif://urn:uuid:…`: the camera is asked where its stream is ([onvif.md](onvif.md)). Special characters in user and password percent-encoded, or use the keys below. `${NAME}` is replaced by that environment variable."},
+		Doc: "`rtsp://[user:password@]host[:port]/path`, or `rtsps://` for TLS; or `onvif://[user:password@]host[:port]` or `onvif://urn:uuid:…`: the camera is asked where its stream is ([onvif.md](onvif.md)). Special characters in user and password percent-encoded, or use the keys below. `${NAME}` is replaced by that environment variable."},
 	{Name: "profile", Type: typeText,
 		Doc: "With `onvif://`: which of the camera's profiles is recorded, by name or token as `nvr probe` shows them. Without it, the one with the largest picture."},
 	{Name: "max_reconnect_attempts", Type: typeNumber, Default: "0", Min: 0, Max: maxReconnects,
@@ -207,7 +209,15 @@ var CameraKeys = []Key{
 	{Name: "password_file", Type: typeText,
 		Doc: "File whose first line is the password. Relative to the directory of the configuration file. Only its owner should be able to read it."},
 	{Name: "transport", Type: typeText, Default: `"auto"`,
-		Doc: "`\"auto\"` or `\"tcp\"` (RTP inside the RTSP connection; in this version both mean the same)."},
+		Doc: "How the media travel: `\"tcp\"` in the RTSP connection, `\"udp\"`, `\"multicast\"`, `\"http\"` (all of RTSP in HTTP), or `\"auto\"`: TCP, and UDP where the camera refuses that or sends nothing ([cameras.md](cameras.md))."},
+	{Name: "tls_fingerprint", Type: typeText,
+		Doc: "With `rtsps://`: the SHA-256 fingerprint of the camera's certificate, 64 hexadecimal digits, with or without colons. No other certificate is believed."},
+	{Name: "tls_ca_file", Type: typeText,
+		Doc: "With `rtsps://`: file of certificate authorities (PEM) to believe instead of the system's. Relative to the directory of the configuration file."},
+	{Name: "tls_insecure", Type: typeFlag, Default: "false",
+		Doc: "With `rtsps://`, `true`: believe any certificate. The log and `nvr status` say so."},
+	{Name: "tls_min_version", Type: typeText, Default: `"1.2"`,
+		Doc: "With `rtsps://`: the oldest version of TLS that is spoken. `\"1.0\"` and `\"1.1\"`, for old cameras, also allow their ciphers."},
 	{Name: "audio", Type: typeFlag, Default: "true",
 		Doc: "Record the camera's sound, if it has any."},
 	{Name: "enabled", Type: typeFlag, Default: "true",

@@ -15,7 +15,7 @@ import (
 type decoder struct {
 	file, dir string
 	env       LookupEnv
-	readFile  func(path string) ([]byte, fs.FileMode, error)
+	readFile  func(path string, limit int64) ([]byte, fs.FileMode, error)
 	problems  Problems
 	warnings  Problems
 }

@@ -26,9 +26,7 @@ func Load(path string, env LookupEnv) (c *Config, warnings Problems, err error) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	return parse(path, dir, content, env, func(path string) ([]byte, fs.FileMode, error) {
-		return readAtMost(path, maxSecretBytes)
-	})
+	return parse(path, dir, content, env, readAtMost)
 }
 
 // readAtMost reads a small regular file and tells its mode.
@@ -53,7 +51,7 @@ func readAtMost(path string, limit int64) ([]byte, fs.FileMode, error) {
 }
 
 // parse is Load without the disk.
-func parse(file, dir string, content []byte, env LookupEnv, readFile func(string) ([]byte, fs.FileMode, error)) (*Config, Problems, error) {
+func parse(file, dir string, content []byte, env LookupEnv, readFile func(string, int64) ([]byte, fs.FileMode, error)) (*Config, Problems, error) {
 	root, problems := grow(file, content)
 	d := decoder{file: file, dir: dir, env: env, readFile: readFile, problems: problems}
 	var c Config

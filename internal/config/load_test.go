@@ -42,7 +42,7 @@ func TestFiles(t *testing.T) {
 			for _, f := range archive.Files {
 				files[f.Name] = f.Data
 			}
-			read := func(path string) ([]byte, fs.FileMode, error) {
+			read := func(path string, _ int64) ([]byte, fs.FileMode, error) {
 				name := filepath.Base(path)
 				content, ok := files[name]
 				if !ok {
@@ -99,8 +99,12 @@ func describe(c *Config, warnings Problems, err error) string {
 		for _, s := range cam.Secrets() {
 			secrets = append(secrets, s.Reveal())
 		}
-		fmt.Fprintf(&b, "camera %s %q %s user=%q password=%q profile=%q transport=%s audio=%t enabled=%t attempts=%d volume=%q days=%d…%d secrets=%q\n", cam.ID, cam.Name, cam.URL,
-			cam.Username, cam.Password.Reveal(), cam.Profile, cam.Transport, cam.Audio, cam.Enabled, cam.MaxReconnectAttempts, cam.Volume, cam.MinDays, cam.MaxDays, secrets)
+		tls := ""
+		if cam.TLS.Fingerprint != nil || cam.TLS.Roots != nil || cam.TLS.Insecure || cam.TLS.MinVersion != 0 {
+			tls = fmt.Sprintf(" fingerprint=%x roots=%t insecure=%t min=%x", cam.TLS.Fingerprint, cam.TLS.Roots != nil, cam.TLS.Insecure, cam.TLS.MinVersion)
+		}
+		fmt.Fprintf(&b, "camera %s %q %s user=%q password=%q profile=%q transport=%s audio=%t enabled=%t attempts=%d volume=%q days=%d…%d secrets=%q%s\n", cam.ID, cam.Name, cam.URL,
+			cam.Username, cam.Password.Reveal(), cam.Profile, cam.Transport, cam.Audio, cam.Enabled, cam.MaxReconnectAttempts, cam.Volume, cam.MinDays, cam.MaxDays, secrets, tls)
 	}
 	return b.String()
 }
@@ -261,7 +265,7 @@ func FuzzLoad(f *testing.F) {
 		f.Add(archive.Files[0].Data)
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		c, _, err := parse("config.toml", "/etc/nvr", content, testEnv, func(string) ([]byte, fs.FileMode, error) {
+		c, _, err := parse("config.toml", "/etc/nvr", content, testEnv, func(string, int64) ([]byte, fs.FileMode, error) {
 			return []byte("geheim"), 0o600, nil
 		})
 		if (c == nil) == (err == nil) {

@@ -32,7 +32,7 @@ type Status struct {
 	Tracks    []string  `json:"tracks"`
 	Transport string    `json:"transport,omitempty"` // of the media: "tcp", "udp", "multicast" or "http"
 	TLS       string    `json:"tls,omitempty"`       // how the camera is known: "system", "ca_file", "fingerprint" or "insecure"; empty: it is not
-	Notes     []string  `json:"notes,omitempty"` // what is odd about the camera
+	Notes     []string  `json:"notes,omitempty"`     // what is odd about the camera
 
 	Bytes          uint64 `json:"bytes"`
 	Samples        uint64 `json:"samples"`

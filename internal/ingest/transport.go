@@ -78,7 +78,7 @@ func transportNotes(s *rtsp.Session) (notes []string) {
 		notes = append(notes, fmt.Sprintf("%d datagrams that did not come from the camera's address were not taken", n))
 	}
 	if s.TLS() == "insecure" {
-		notes = append(notes, "tls_insecure: anybody may be this camera")
+		notes = append(notes, "tls_insecure: anybody may be this camera; who is it now shows the fingerprint "+s.Fingerprint())
 	}
 	return notes
 }

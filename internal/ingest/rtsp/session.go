@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -357,6 +358,19 @@ func (s *Session) TLS() string {
 		return ""
 	}
 	return s.o.TLS.How()
+}
+
+// Fingerprint is the SHA-256 of the certificate that the camera shows, in hex; ""
+// without TLS. It may be called by whoever runs Receive.
+func (s *Session) Fingerprint() string {
+	conn := s.conn
+	if t, ok := conn.(*tunnel); ok {
+		conn = t.Conn
+	}
+	if c, ok := conn.(*secured); ok {
+		return hex.EncodeToString(*c.found)
+	}
+	return ""
 }
 
 // ShortBuffer is how many bytes of datagrams the kernel keeps where that is less

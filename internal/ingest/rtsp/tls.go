@@ -68,7 +68,7 @@ func (t *TLS) client(ctx context.Context, conn net.Conn, host string) (net.Conn,
 	if c.MinVersion < tls.VersionTLS12 {
 		c.CipherSuites = oldCiphers()
 	}
-	s := &secured{tls: tls.Client(below, c), below: below}
+	s := &secured{tls: tls.Client(below, c), below: below, found: &found}
 	if err := s.tls.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		if found == nil {
@@ -190,6 +190,7 @@ func (p *bigPieces) SyscallConn() (syscall.RawConn, error) {
 type secured struct {
 	tls   *tls.Conn
 	below *bigPieces
+	found *[]byte // SHA-256 of the camera's certificate
 }
 
 func (s *secured) Read(b []byte) (n int, err error) {
