@@ -79,6 +79,19 @@ func (s *Session) setup(ctx context.Context, t *track, m Media, by Transport) (e
 	return nil
 }
 
+// refusesTransport reports whether an answer to SETUP means that another
+// transport may do. The word for that is 461; but Perl's RTSP::Server says 400,
+// and where the choice is ours a guess costs one request.
+func refusesTransport(code int, guess bool) bool {
+	switch code {
+	case 461:
+		return true
+	case 400, 406, 451, 501, 551:
+		return guess
+	}
+	return false
+}
+
 // askSetup sends SETUP and takes in what its answer says of the session.
 func (s *Session) askSetup(ctx context.Context, t *track, m Media, offer string) (answer *message, err error) {
 	for _, t.url = range s.to.controlURLs(s.base, m.Control) {
@@ -90,7 +103,7 @@ func (s *Session) askSetup(ctx context.Context, t *track, m Media, offer string)
 		}
 	}
 	switch err := statusError("SETUP", answer); {
-	case answer.code == 461:
+	case refusesTransport(answer.code, s.o.Transport == TransportAuto):
 		return nil, fmt.Errorf("%w: %w", ErrTransport, err)
 	case err != nil:
 		return nil, err

@@ -1,6 +1,7 @@
 package rtsp
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -344,11 +345,11 @@ func TestUDPBurst(t *testing.T) {
 }
 
 func TestAutoTransport(t *testing.T) {
-	refuse := func(these ...string) func(p *peer, r *request) bool {
+	refuse := func(code int, these ...string) func(p *peer, r *request) bool {
 		return func(p *peer, r *request) bool {
 			for _, t := range these {
 				if strings.HasPrefix(r.get("Transport"), t) {
-					p.answer(r, 461, "")
+					p.answer(r, cmp.Or(code, 461), "")
 					return true
 				}
 			}
@@ -360,6 +361,7 @@ func TestAutoTransport(t *testing.T) {
 		o      Options
 		sdp    string
 		refuse []string
+		code   int // 0: 461
 		want   Transport
 		asked  int // SETUP
 		err    string
@@ -369,6 +371,9 @@ func TestAutoTransport(t *testing.T) {
 		{name: "what was good the last time", o: Options{First: TransportUDP}, want: TransportUDP, asked: 2},
 		{name: "TCP where that is refused now", o: Options{First: TransportUDP}, refuse: []string{"RTP/AVP;unicast"}, want: TransportTCP, asked: 3},
 		{name: "a group where the SDP has one and nothing else goes", refuse: []string{"RTP/AVP/TCP", "RTP/AVP;unicast"}, sdp: groupSDP, want: TransportMulticast, asked: 4},
+		{name: "Perl's RTSP::Server says 400", code: 400, refuse: []string{"RTP/AVP/TCP"}, want: TransportUDP, asked: 3},
+		{name: "no room is no matter of transport", code: 453, refuse: []string{"RTP/AVP"}, asked: 1, err: "453"},
+		{name: "400 where the choice is not ours", o: Options{Transport: TransportTCP}, code: 400, refuse: []string{"RTP/AVP"}, asked: 1, err: "400"},
 		{name: "nothing goes", refuse: []string{"RTP/AVP"}, asked: 2, err: "461"},
 		{name: "TCP alone", o: Options{Transport: TransportTCP}, refuse: []string{"RTP/AVP/TCP"}, asked: 1, err: "461"},
 		{name: "UDP alone", o: Options{Transport: TransportUDP}, refuse: []string{"RTP/AVP;unicast"}, asked: 1, err: "461"},
@@ -378,7 +383,7 @@ func TestAutoTransport(t *testing.T) {
 			if tt.sdp != "" {
 				c.sdp = tt.sdp
 			}
-			c.on["SETUP"] = refuse(tt.refuse...)
+			c.on["SETUP"] = refuse(tt.code, tt.refuse...)
 			s, err := c.open(tt.o)
 			if err != nil {
 				t.Fatal(err)
@@ -392,7 +397,7 @@ func TestAutoTransport(t *testing.T) {
 				t.Errorf("%d SETUP", n)
 			}
 			if tt.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.err) || !errors.Is(err, ErrTransport) {
+				if err == nil || !strings.Contains(err.Error(), tt.err) || tt.code == 0 && !errors.Is(err, ErrTransport) {
 					t.Errorf("got %v", err)
 				}
 				return
