@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"math"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -16,8 +18,23 @@ import (
 // in PATH.
 const python = "/usr/bin/python3"
 
-// gstServer starts GStreamer's RTSP server and returns the URL of its root.
-func gstServer(t *testing.T, count int) string {
+// gstreamer is GStreamer's RTSP server.
+type gstreamer struct {
+	url string // of its root
+
+	mu       sync.Mutex
+	pictures map[string]int // that went out, of mounts that have ended
+}
+
+// sent is how many pictures a mount sent, once there are no more; 0 before.
+func (g *gstreamer) sent(mount string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.pictures[mount]
+}
+
+// gstServer starts GStreamer's RTSP server.
+func gstServer(t *testing.T, count int, flags ...string) *gstreamer {
 	t.Helper()
 	need(t, "ffprobe", "ffmpeg", python, "gst-inspect-1.0")
 	if out, err := exec.Command(python, "-c", `import gi; gi.require_version("GstRtspServer", "1.0"); from gi.repository import GstRtspServer`).CombinedOutput(); err != nil {
@@ -28,7 +45,8 @@ func gstServer(t *testing.T, count int) string {
 			missing(t, "GStreamer has no "+element)
 		}
 	}
-	c := exec.Command(python, filepath.Join("testdata", "gstserver.py"), strconv.Itoa(count))
+	c := exec.Command(python, append([]string{filepath.Join("testdata", "gstserver.py"), strconv.Itoa(count)}, flags...)...)
+	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -40,11 +58,21 @@ func gstServer(t *testing.T, count int) string {
 		c.Process.Kill()
 		c.Wait()
 	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() {
+		t.Fatal("GStreamer's RTSP server says nothing")
 	}
-	return "rtsp://127.0.0.1:" + strings.TrimSpace(line)
+	g := &gstreamer{url: "rtsp://127.0.0.1:" + lines.Text(), pictures: map[string]int{}}
+	go func() { // until it is killed
+		for lines.Scan() {
+			if mount, n, ok := strings.Cut(lines.Text(), " "); ok {
+				g.mu.Lock()
+				g.pictures[mount], _ = strconv.Atoi(n)
+				g.mu.Unlock()
+			}
+		}
+	}()
+	return g
 }
 
 // What a server by others sends is recorded to the sample, and ffprobe and
@@ -52,7 +80,7 @@ func gstServer(t *testing.T, count int) string {
 func TestGStreamer(t *testing.T) {
 	const fps = 25
 	length := pick(6, 60)
-	w := newWire(t, gstServer(t, length*fps))
+	w := newWire(t, gstServer(t, length*fps).url)
 	tests := []struct {
 		mount, video, audio string
 	}{

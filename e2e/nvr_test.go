@@ -72,7 +72,7 @@ func missing(t *testing.T, what string) {
 	if os.Getenv("CI") != "" {
 		t.Fatal(what + ": .ci/run installs what the tests need")
 	}
-	t.Skip(what + ": apt-get install mount e2fsprogs xfsprogs fuse3 ffmpeg strace python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav")
+	t.Skip(what + ": apt-get install mount e2fsprogs xfsprogs fuse3 ffmpeg strace vlc-bin vlc-plugin-base librtsp-server-perl glib-networking python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav")
 }
 
 // site is a directory with a configuration and a ring.
@@ -93,6 +93,20 @@ func newSite(t *testing.T, pools, poolMB int, urls ...string) *site {
 		fmt.Fprintf(&b, "\n[[cameras]]\nid = \"cam%d\"\nname = \"Camera %d\"\nurl = %q\n", i+1, i+1, u)
 	}
 	if err := os.WriteFile(s.config, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// with adds lines to each camera of the configuration.
+func (s *site) with(t *testing.T, lines string) *site {
+	t.Helper()
+	b, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(b), "\nurl = ", "\n"+lines+"\nurl = ")
+	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return s
