@@ -41,6 +41,9 @@ type carried struct {
 
 // trackSent is one track: what the server sent, and what the network took.
 type trackSent struct {
+	order            []uint32               // RTP times, as they came first
+	hit              map[uint32]bool        // by RTP time: there if a packet of it was dropped; true if one of its slices was
+	sounds           map[string][]time.Time // by payload, of audio
 	audio            bool
 	packets, dropped int
 	passed           int                  // of packets, up to the last that was passed on
@@ -222,7 +225,7 @@ func (r *middle) track(s *carried, uri, clientPort string) (ours string, change 
 		outer[i].SetReadBuffer(4 << 20)
 	}
 	first, _ := strconv.Atoi(clientPort)
-	t := &trackSent{when: map[uint32]time.Time{}, ended: map[uint32]bool{}}
+	t := &trackSent{when: map[uint32]time.Time{}, ended: map[uint32]bool{}, hit: map[uint32]bool{}, sounds: map[string][]time.Time{}}
 	r.mu.Lock()
 	for _, control := range s.audio {
 		t.audio = t.audio || path.Base(uri) == path.Base(control) // VLC writes whole URLs, with its own port
@@ -307,6 +310,10 @@ func (r *middle) count(s *carried, t *trackSent, rtp []byte, drop bool) {
 	}
 	if _, seen := t.when[at]; !seen {
 		t.when[at] = time.Now()
+		t.order = append(t.order, at)
+	}
+	if drop {
+		t.hit[at] = t.hit[at] || !t.audio && isSlice(rtp[12:])
 	}
 	t.packets++
 	if drop {
@@ -324,7 +331,17 @@ func (r *middle) count(s *carried, t *trackSent, rtp []byte, drop bool) {
 			}
 		}
 	} else {
+		t.sounds[string(rtp[12:])] = append(t.sounds[string(rtp[12:])], time.Now())
 		s.aac += int(binary.BigEndian.Uint16(rtp[12:])) / 16
 		s.bytes += len(rtp) - 12
 	}
+}
+
+// isSlice reports whether an H.264 payload is a slice, or a fragment of one.
+func isSlice(p []byte) bool {
+	kind := p[0] & 0x1f
+	if kind == 28 { // FU-A, RFC 6184 §5.8
+		kind = p[1] & 0x1f
+	}
+	return kind >= 1 && kind <= 5
 }

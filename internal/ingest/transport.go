@@ -74,8 +74,12 @@ func transportNotes(s *rtsp.Session) (notes []string) {
 	if bytes, asked := s.ShortBuffer(); bytes < asked {
 		notes = append(notes, fmt.Sprintf("the kernel keeps %d bytes of datagrams, %d were asked for (net.core.rmem_max)", bytes, asked))
 	}
-	if n := s.Stats().Foreign; n > 0 {
-		notes = append(notes, fmt.Sprintf("%d datagrams that did not come from the camera's address were not taken", n))
+	st := s.Stats()
+	if st.Foreign > 0 {
+		notes = append(notes, fmt.Sprintf("%d datagrams that did not come from the camera's address were not taken", st.Foreign))
+	}
+	if st.Late > 0 {
+		notes = append(notes, fmt.Sprintf("%d datagrams came so late that they count as lost", st.Late))
 	}
 	if s.TLS() == "insecure" {
 		notes = append(notes, "tls_insecure: anybody may be this camera; who is it now shows the fingerprint "+s.Fingerprint())

@@ -72,7 +72,9 @@ type pictures struct {
 	broken  bool // the picture lost a part: ignore what is left of it
 	units   int
 	size    int
-	recover unit // the recovery point among what was appended
+
+	sideTime uint32 // of the last unit that is no slice
+	recover  unit   // the recovery point among what was appended
 
 	marked  bool // markers were seen
 	liar    bool // a picture went on after one
@@ -133,6 +135,9 @@ func (p *pictures) packet(k *Packet) {
 		return
 	}
 	p.gap, p.damaged = true, true
+	if !p.begun && p.open && (p.inUnit != ignored || k.Time != p.sideTime) {
+		p.abort() // half of a unit, or what stood before a picture that is lost
+	}
 	p.inUnit = ignored
 	if p.begun && !p.broken {
 		if p.ended && !p.liar {
@@ -271,6 +276,7 @@ func (p *pictures) begin(k *Packet, header, body []byte, length int) {
 		if u.recovery && !p.begun {
 			p.recover = u
 		}
+		p.sideTime = k.Time
 	case picture:
 		p.cut(k, &u)
 	}
