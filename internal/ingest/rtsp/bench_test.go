@@ -3,6 +3,7 @@ package rtsp
 import (
 	"context"
 	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -131,6 +132,142 @@ func BenchmarkPaced(b *testing.B) {
 			b.ReportMetric(float64(s.Stats().Reads)/float64(b.N), "reads/op")
 			b.ReportMetric(float64(s.Stats().Packets)/float64(b.N), "packets/op")
 			conn.Close()
+		})
+	}
+}
+
+// overUDP is a session whose only track comes in datagrams, and the socket that
+// sends them.
+func overUDP(b *testing.B) (*Session, *net.UDPConn) {
+	b.Helper()
+	s := playing(nil)
+	s.closed = make(chan struct{})
+	local := netip.MustParseAddr("127.0.0.1")
+	p, err := openPorts(local, local)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(p.close)
+	s.tracks[0].ports = p
+	u, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(p.number)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { u.Close() })
+	return s, u
+}
+
+// BenchmarkReadPorts: an op is a packet of 1400 bytes from the socket's buffer to
+// the Handler, in beats of 1 and of 8 Mbit/s, in order and with each fourth pair
+// swapped.
+func BenchmarkReadPorts(b *testing.B) {
+	for _, bm := range []struct {
+		name    string
+		beat    int
+		swapped bool
+	}{{"1Mbps", 9, false}, {"8Mbps", 72, false}, {"8Mbps-swapped", 72, true}} {
+		b.Run(bm.name, func(b *testing.B) {
+			s, u := overUDP(b)
+			packets := make([][]byte, bm.beat)
+			h := &counter{}
+			seq := uint16(0)
+			var n batch
+			b.SetBytes(1400)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for done := 0; done < b.N; done += bm.beat {
+				b.StopTimer()
+				for i := range packets {
+					packets[i] = []byte(rtp(96, seq, uint32(seq)*360, 1, strings.Repeat("x", 1388)))
+					seq++
+				}
+				for i := 0; bm.swapped && i+1 < len(packets); i += 8 {
+					packets[i], packets[i+1] = packets[i+1], packets[i]
+				}
+				for _, p := range packets {
+					if _, err := u.Write(p); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StartTimer()
+				if err := s.readPorts(h, &n); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.StopTimer()
+			if got := int(n.packets); got < b.N-bm.beat || n.late+n.twice+n.ignored > 1 { // the very first two may be swapped
+				b.Fatalf("%d packets handed on, %+v", got, n)
+			}
+		})
+	}
+}
+
+// BenchmarkInOrder: an op is a packet without the kernel's part of it.
+func BenchmarkInOrder(b *testing.B) {
+	for _, bm := range []struct {
+		name string
+		by   int // so far apart are those that are swapped
+	}{{"in-order", 0}, {"swapped", 1}, {"far", 40}} {
+		b.Run(bm.name, func(b *testing.B) {
+			s := playing(nil)
+			s.tracks[0].ports = &ports{}
+			p := []byte(rtp(96, 0, 0, 1, strings.Repeat("x", 1388)))
+			now := time.Now()
+			h := &counter{}
+			var n batch
+			b.SetBytes(1400)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				seq := i
+				if bm.by > 0 && i%64 == 1 {
+					seq += bm.by
+				} else if bm.by > 0 && i%64 == 1+bm.by {
+					seq -= bm.by
+				}
+				p[2], p[3] = byte(seq>>8), byte(seq)
+				s.rtp(s.tracks[0], 0, p, now, h, &n)
+			}
+		})
+	}
+}
+
+// BenchmarkPacedUDP is BenchmarkPaced in datagrams.
+func BenchmarkPacedUDP(b *testing.B) {
+	for _, bm := range []struct {
+		name     string
+		lowDelay bool
+	}{{"paced", false}, {"low-delay", true}} {
+		b.Run(bm.name, func(b *testing.B) {
+			s, u := overUDP(b)
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer ln.Close()
+			if s.conn, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+				b.Fatal(err)
+			}
+			defer s.conn.Close()
+			s.playing.Store(true)
+			s.SetLowDelay(bm.lowDelay)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(b.N)*time.Second)
+			defer cancel()
+			go func() {
+				const perSecond = 90 // × 1400 bytes: 1 Mbit/s
+				tick := time.NewTicker(time.Second / perSecond)
+				defer tick.Stop()
+				for n := uint16(0); ctx.Err() == nil; n++ {
+					<-tick.C
+					u.Write([]byte(rtp(96, n, uint32(n)*1000, 1, strings.Repeat("x", 1388))))
+				}
+			}()
+			b.ResetTimer()
+			if err := s.Receive(ctx, &counter{1 << 40}); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(s.Stats().Reads)/float64(b.N), "reads/op")
+			b.ReportMetric(float64(s.Stats().Packets)/float64(b.N), "packets/op")
 		})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
-	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -42,9 +41,30 @@ type mmsghdr struct {
 	length uint32
 }
 
-// batches keeps that memory: there is as much of it as there are processors at
-// work, not as there are cameras.
-var batches = sync.Pool{New: func() any {
+// batches keeps that memory, of which the first page of each datagram is touched
+// as a rule. There is as much of it as there are processors at work, not as there
+// are cameras; what is more than keptBatches is forgotten.
+var batches = make(chan *datagrams, keptBatches)
+
+const keptBatches = 4
+
+func takeBatch() *datagrams {
+	select {
+	case b := <-batches:
+		return b
+	default:
+		return newDatagrams()
+	}
+}
+
+func (b *datagrams) release() {
+	select {
+	case batches <- b:
+	default:
+	}
+}
+
+func newDatagrams() *datagrams {
 	b := &datagrams{memory: make([]byte, batchDatagrams*maxDatagram)}
 	for i := range b.headers {
 		b.vectors[i].Base = &b.memory[i*maxDatagram]
@@ -55,7 +75,7 @@ var batches = sync.Pool{New: func() any {
 		h.SetIovlen(1)
 	}
 	return b
-}}
+}
 
 // read takes what has come, at most batchDatagrams. It never waits.
 func (b *datagrams) read(fd int) (int, error) {

@@ -117,8 +117,8 @@ func (s *Session) nextRead(now time.Time) time.Time {
 
 // readPorts takes everything that has come.
 func (s *Session) readPorts(h Handler, n *batch) error {
-	b := batches.Get().(*datagrams)
-	defer batches.Put(b)
+	b := takeBatch()
+	defer b.release()
 	for i, t := range s.tracks {
 		// RTP first: what a report says of it (BYE) comes after it.
 		if err := s.readPort(b, t, i, t.ports.rtp, false, h, n); err != nil {
