@@ -117,7 +117,7 @@ func TestGStreamer(t *testing.T) {
 func TestGStreamerCodecs(t *testing.T) {
 	const fps = 25
 	length := pick(6, 60)
-	w := newWire(t, gstServer(t, length*fps))
+	w := newWire(t, gstServer(t, length*fps).url)
 	tests := []struct {
 		mount, video, audio string
 		fps                 int

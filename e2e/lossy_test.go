@@ -106,10 +106,10 @@ type numberedSample struct {
 	damaged bool
 }
 
-// pictures are those of a recording. The number follows from the media time and
+// picturesIn are those of a recording. The number follows from the media time and
 // agrees with the mark, where that was not lost; a picture without what stands
 // in front of its slices is a picture.
-func pictures(t *testing.T, records []media.Record) (all []numberedSample) {
+func picturesIn(t *testing.T, records []media.Record) (all []numberedSample) {
 	t.Helper()
 	const step = 90000 / lossyFPS
 	var zero uint64 // the number at media time 0 of the run, once it is known
@@ -273,7 +273,7 @@ func TestLossyUDP(t *testing.T) {
 	}
 	k, st := recordLossy(t, m.url()+"/cam1", server, pick(8*time.Second, 60*time.Second), nil)
 	video, audio := m.tracks()
-	all := pictures(t, k.records)
+	all := picturesIn(t, k.records)
 	within(t, "packets lost", float64(st.LostPackets), float64(video.droppedBefore+audio.droppedBefore))
 	first, whole := -1, 0 // the first sync picture that came whole; how many came whole from it on
 	for i, at := range video.order {
@@ -377,7 +377,7 @@ func TestLossyWire(t *testing.T) {
 		fmt.Sscanf(after, "%f sent %f dropped %f", &got, &sent, &dropped)
 	}
 	t.Log(strings.TrimSpace(stats))
-	all := pictures(t, k.records)
+	all := picturesIn(t, k.records)
 	damageIsMarked(t, all, nil)
 	// On a busy machine the wire's timers send what they hold in any order, more
 	// than the reorder window apart: that is lost for the recorder, and said.

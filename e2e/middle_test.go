@@ -332,6 +332,7 @@ func (r *middle) count(s *carried, t *trackSent, rtp []byte, drop bool) {
 		}
 	} else {
 		t.sounds[string(rtp[12:])] = append(t.sounds[string(rtp[12:])], time.Now())
+		s.sounds++
 		s.aac += int(binary.BigEndian.Uint16(rtp[12:])) / 16
 		s.bytes += len(rtp) - 12
 	}

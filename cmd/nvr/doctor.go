@@ -54,6 +54,8 @@ func doctorOptions(c *console, conf *config.Config, writeTest bool) doctor.Optio
 		o.Volumes = append(o.Volumes, doctor.Volume{Dir: v.BasePath, Pools: v.MaxPools, PoolBytes: v.PoolBytes()})
 	}
 	for _, camera := range conf.Cameras {
+		udp := camera.Transport == "udp" || camera.Transport == "multicast"
+		o.Datagrams = o.Datagrams || camera.Enabled && udp
 		o.HasPasswords = o.HasPasswords || len(camera.Secrets()) > 0
 	}
 	return o

@@ -43,6 +43,7 @@ type Options struct {
 	ConfigFile     string
 	HasPasswords   bool // in the configuration, however they got there
 	Cameras        int  // that are enabled
+	Datagrams      bool // some of them may send by UDP
 	MemoryBytes    int64
 	CommitInterval time.Duration
 	WriteTest      bool // write, sync and remove a file of a few MiB in each volume

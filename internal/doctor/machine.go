@@ -56,6 +56,10 @@ func (e *exam) clock() {
 // able to hold while the recorder is busy with others.
 const wantedReceive = 1 << 20
 
+// wantedDatagrams is what ingest asks of the kernel for each track that comes by
+// UDP, where nothing holds the camera back.
+const wantedDatagrams = 2 << 20
+
 func (e *exam) network() {
 	words := strings.Fields(e.read("/proc/sys/net/ipv4/tcp_rmem"))
 	largest := 0
@@ -70,10 +74,25 @@ func (e *exam) network() {
 	default:
 		e.ok("network", "", "a connection may hold %s (net.ipv4.tcp_rmem); net.core.rmem_max, %s, does not matter to RTSP over TCP", size(int64(largest)), e.read("/proc/sys/net/core/rmem_max"))
 	}
+	if !e.o.Datagrams {
+		return
+	}
+	switch most, err := strconv.Atoi(e.read("/proc/sys/net/core/rmem_max")); {
+	case err != nil:
+		e.find(Advice, "datagrams", "", "the limit of their receive buffers cannot be read", fmt.Sprintf("sysctl net.core.rmem_max should be %d or more", wantedDatagrams))
+	case most < wantedDatagrams:
+		e.find(Warning, "datagrams", "", fmt.Sprintf("the kernel keeps %s of them at most (net.core.rmem_max): large pictures of cameras with transport udp or multicast lose packets", size(int64(most))), fmt.Sprintf("sysctl -w net.core.rmem_max=%d, and the same in /etc/sysctl.d", wantedDatagrams))
+	default:
+		e.ok("datagrams", "", "the kernel keeps %s of them (net.core.rmem_max)", size(int64(most)))
+	}
 }
 
 // otherFiles are open besides those of cameras and pools, at most.
 const otherFiles = 64
+
+// cameraFiles are a connection, and where the media come by UDP two sockets for
+// each of two tracks.
+const cameraFiles = 5
 
 func (e *exam) openFiles() {
 	limit, err := e.OpenFiles()
@@ -81,7 +100,7 @@ func (e *exam) openFiles() {
 		e.find(Advice, "open files", "", err.Error(), "see ulimit -Hn")
 		return
 	}
-	need := uint64(e.o.Cameras + otherFiles)
+	need := uint64(cameraFiles*e.o.Cameras + otherFiles)
 	for _, v := range e.o.Volumes {
 		need += 2 * uint64(v.Pools) // one to read, one to write
 	}
