@@ -66,7 +66,7 @@ func (d *decoder) transport(t table, c *Camera) {
 	if t.flag("tls_insecure") {
 		check("tls_insecure")
 		c.TLS.Insecure = true
-		d.warn(t.node.find("tls_insecure").at, t.key+".tls_insecure", "lets anybody be this camera", `pin its certificate: tls_fingerprint = "…" (nvr status says which one it shows)`)
+		d.warn(t.node.find("tls_insecure").at, t.key+".tls_insecure", "lets anybody be this camera", `pin its certificate: tls_fingerprint = "…" (nvr status --json says which one it shows)`)
 	}
 	if version, at, ok := t.text("tls_min_version"); ok {
 		if plain {

@@ -278,7 +278,7 @@ func TestFindings(t *testing.T) {
 			f.files["/proc/swaps"] += "/dev/sda2 partition 1 0 -2\n"
 			f.files["/proc/sys/vm/swappiness"] = "1"
 		}, OK, "swap: other disks"},
-		{"a small processor", func(_ *fake, o *Options) { o.Cameras = 500 }, Warning, "processor: 2 for 500 cameras"},
+		{"a small processor", func(f *fake, o *Options) { o.Cameras, f.limit = 500, 4096 }, Warning, "processor: 2 for 500 cameras"},
 		{"no CRC", func(f *fake, _ *Options) { f.files["/proc/cpuinfo"] = "processor: 0\nflags: aes\n" }, Warning, "processor: CRC-32C"},
 		{"no AES", func(f *fake, _ *Options) { f.files["/proc/cpuinfo"] = "processor: 0\nFeatures: crc32\n" }, Advice, "processor: without AES"},
 

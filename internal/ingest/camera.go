@@ -109,7 +109,7 @@ func New(o Options, r Recorder) *Camera {
 func (c *Camera) Run(ctx context.Context) error {
 	defer c.status.enter(Stopped)
 	if c.o.TLS.Insecure {
-		c.log.Warn("tls_insecure: the camera's certificate is not checked, so anybody may be this camera; nvr status has its fingerprint to pin")
+		c.log.Warn("tls_insecure: the camera's certificate is not checked, so anybody may be this camera; nvr status --json has its fingerprint, to pin it")
 	}
 	c.gaps.end = time.Now().UnixNano()
 	var wait backoff
