@@ -2,11 +2,14 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"path"
 	"regexp"
 	"strconv"
@@ -22,9 +25,9 @@ import (
 type middle struct {
 	t        *testing.T
 	listener net.Listener
-	server   string                                                  // host:port
-	listen   func() (*net.UDPConn, error)                            // a socket on the recorder's side
-	fate     func(audio bool) (drop bool, late, again time.Duration) // of a packet; nil: all arrive
+	server   string                                        // host:port
+	listen   func() (*net.UDPConn, error)                  // a socket on the recorder's side
+	fate     func(audio bool) (drop bool, late, again int) // of a packet, in packets; nil: all arrive
 
 	mu       sync.Mutex
 	sessions []*carried
@@ -269,34 +272,56 @@ func backward(from, by *net.UDPConn, to *net.UDPAddr) {
 	}
 }
 
+// delayed is a packet that is sent when so many others have been: in packets and
+// not in time, so that a busy machine changes nothing.
+type delayed struct {
+	packet []byte
+	after  int
+}
+
 // forward passes on what the server sends, as the network lets it.
 func (r *middle) forward(s *carried, t *trackSent, rtcp bool, from, by *net.UDPConn, to *net.UDPAddr) {
 	b := make([]byte, 64<<10)
+	var waiting []delayed
+	release := func(all bool) {
+		kept := waiting[:0]
+		for _, d := range waiting {
+			if d.after--; d.after > 0 && !all {
+				kept = append(kept, d)
+			} else {
+				by.WriteToUDP(d.packet, to)
+			}
+		}
+		waiting = kept
+	}
 	for {
+		from.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 		n, err := from.Read(b)
+		if errors.Is(err, os.ErrDeadlineExceeded) { // there are no others
+			release(true)
+			continue
+		}
 		if err != nil {
 			return
 		}
-		var drop bool
-		var late, again time.Duration
-		if !rtcp && r.fate != nil {
-			drop, late, again = r.fate(t.audio)
-		}
-		if !rtcp && n > 12 {
-			r.count(s, t, b[:n], drop)
-		}
-		switch p := b[:n:n]; {
-		case drop:
+		p := b[:n]
+		if rtcp || r.fate == nil {
+			if !rtcp && n > 12 {
+				r.count(s, t, p, false)
+			}
+			by.WriteToUDP(p, to)
 			continue
-		case late > 0:
-			p = append([]byte(nil), p...)
-			time.AfterFunc(late, func() { by.WriteToUDP(p, to) })
-		default:
+		}
+		drop, late, again := r.fate(t.audio)
+		r.count(s, t, p, drop)
+		if !drop && late == 0 {
 			by.WriteToUDP(p, to)
 		}
-		if again > 0 {
-			p := append([]byte(nil), b[:n]...)
-			time.AfterFunc(again, func() { by.WriteToUDP(p, to) })
+		release(false)
+		for _, after := range []int{late, again} {
+			if after > 0 && !drop {
+				waiting = append(waiting, delayed{bytes.Clone(p), after})
+			}
 		}
 	}
 }

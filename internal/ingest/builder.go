@@ -55,6 +55,7 @@ type builder struct {
 	headed  bool
 	pts     media.Ticks
 	waiting bool // for a sync sample
+	opens   bool // the unit in work is that; if it comes whole, nobody waits any more
 	entered bool // since the run's first one nothing came but what needs what was before it
 	ignore  bool // the unit in work
 }
@@ -116,7 +117,7 @@ func (b *builder) Patch(offset int, length uint32) {
 // Abort forgets the unit in work.
 func (b *builder) Abort() {
 	b.buf.Data = b.buf.Data[:b.unit]
-	b.headed = false
+	b.headed, b.opens = false, false
 }
 
 // Head places the unit in work, and cuts the record before it where one ends.
@@ -149,13 +150,13 @@ func (b *builder) Head(h rtp.Head) {
 	}
 	switch {
 	case b.waiting && h.Sync:
-		b.waiting, b.entered = false, true
+		b.opens, b.entered = true, true
 	case !h.Leading:
 		b.entered = false
 	}
 	// Of an open GOP that a run begins with, the pictures that are shown before
 	// its first are not to be decoded.
-	if b.ignore = b.waiting || b.entered && h.Leading; b.ignore {
+	if b.ignore = b.waiting && !b.opens || b.entered && h.Leading; b.ignore {
 		return
 	}
 	if h.Sync && b.kind == media.Video && (!b.begun || b.pts-b.synced >= media.FromDuration(syncCutAfter, b.rate)) {
@@ -199,6 +200,9 @@ func (b *builder) Commit() {
 		return
 	}
 	b.headed = false
+	if b.opens {
+		b.waiting, b.opens = false, false
+	}
 	dts := b.order.decode(b.pts, b.rec.line.Usual(b.index), b.rate)
 	if b.begun {
 		dts = max(dts, b.last+1)

@@ -50,6 +50,18 @@ func TestCuts(t *testing.T) {
 			t.Errorf("%x", b.Data)
 		}
 	})
+	t.Run("the first sync sample lost a part: it is not what was waited for", func(t *testing.T) {
+		r := newRig(t, time.Hour, "H264")
+		r.send(0, "7c858801", false)
+		r.seq[0]++
+		r.send(0, "7c4502", true)
+		r.step(1)
+		r.send(0, "419a01", true)
+		r.step(1)
+		r.gop(2, 100)
+		r.rec.close()
+		r.expect("track 1 at 80: S40 40")
+	})
 	t.Run("drift of a forced cut is made good", func(t *testing.T) {
 		r := newRig(t, 400*time.Millisecond, "H264")
 		r.gop(10, 100)

@@ -133,7 +133,9 @@ func TestTLSBroken(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	mute := newCamera(t)
+	mute.mu.Lock()
 	mute.begin = func(*peer) { cancel() }
+	mute.mu.Unlock()
 	if _, err := Open(ctx, Options{URL: mute.secureURL("/live")}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

@@ -111,6 +111,15 @@ func TestUDP(t *testing.T) {
 			if got := s.Transport(); got != TransportUDP {
 				t.Errorf("transport %q", got)
 			}
+			raw, err := s.conn.(*net.TCPConn).SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw.Control(func(fd uintptr) {
+				if ms, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); err != nil || ms != 30_000 {
+					t.Errorf("the connection is given up after %d ms, %v", ms, err)
+				}
+			})
 			k := &sink{}
 			k.tick = func() error {
 				if k.packets < 52 || len(k.reports) == 0 {
