@@ -206,7 +206,7 @@ func descriptors(t *testing.T, wanted int) (n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n = len(all); n <= wanted || time.Now().After(limit) || wanted < 0 && time.Until(limit) < 4*time.Second {
+		if n = len(all); n <= wanted || time.Now().After(limit) || wanted < 0 && time.Until(limit) < 4700*time.Millisecond {
 			return n
 		}
 	}
