@@ -148,7 +148,7 @@ func overUDP(b *testing.B) (*Session, *net.UDPConn) {
 		b.Fatal(err)
 	}
 	b.Cleanup(p.close)
-	s.tracks[0].ports = p
+	s.tracks[0].ports, s.transport = p, TransportUDP
 	u, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(p.number)})
 	if err != nil {
 		b.Fatal(err)

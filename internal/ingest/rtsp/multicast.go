@@ -52,7 +52,7 @@ func joinGroup(local, peer, group netip.Addr, numbers [2]uint16, ttl int) (*port
 		}
 	}
 	join := func(fd int) error { return join(fd, local, group, index, ttl) }
-	p := &ports{rtp: -1, rtcp: -1, number: numbers[0], peer: peer.WithZone(""), ttl: ttl, group: netip.AddrPortFrom(group, numbers[0])}
+	p := &ports{rtp: -1, rtcp: -1, number: numbers[0], peer: peer.WithZone(""), group: netip.AddrPortFrom(group, numbers[0])}
 	p.toRTCP = netip.AddrPortFrom(group, numbers[1])
 	if group.Is6() {
 		group = group.WithZone(fmt.Sprint(index))

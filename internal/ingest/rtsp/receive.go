@@ -52,6 +52,9 @@ type batch struct{ packets, ignored, late, twice, foreign uint64 }
 func (s *Session) Receive(ctx context.Context, h Handler) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
+	if s.closing.Load() { // there is nothing to read from any more
+		return s.errorf("receive: %w", net.ErrClosed)
+	}
 	var n batch
 	defer s.publish(&n)
 	for _, f := range s.early {

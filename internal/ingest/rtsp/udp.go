@@ -34,7 +34,6 @@ type ports struct {
 	group     netip.AddrPort // of multicast; RTCP has its own port
 	toRTP     netip.AddrPort // of the camera; not valid: it did not say
 	toRTCP    netip.AddrPort
-	ttl       int
 	buffer    int // bytes that the kernel keeps of RTP
 }
 
@@ -105,7 +104,9 @@ func (p *ports) punch(ssrc uint32) {
 }
 
 // datagramsUsed reports whether the media come in datagrams.
-func (s *Session) datagramsUsed() bool { return len(s.tracks) > 0 && s.tracks[0].ports != nil }
+func (s *Session) datagramsUsed() bool {
+	return s.transport == TransportUDP || s.transport == TransportMulticast
+}
 
 // nextRead is when the sockets are looked at next.
 func (s *Session) nextRead(now time.Time) time.Time {

@@ -586,6 +586,10 @@ func TestUDPClose(t *testing.T) {
 		if err := <-done; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Receive: %v", err)
 		}
+		if err := s.Receive(t.Context(), k); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Receive after Close: %v", err)
+		}
+		s.SetLowDelay(true)
 	}
 }
 
