@@ -78,3 +78,7 @@ bitrot: ## 1,000 bits flip in a sealed pool: all are found, each costs one recor
 .PHONY: start
 start: build ## what a start costs in a ring of 10 TB: reads, time, memory
 	go run ./internal/store/starttest $(START)
+
+.PHONY: cameras
+cameras: ## every bad manner of cameras that we know of, and what the recorder makes of it
+	@cd internal/ingest && go test -count=1 -run '^TestCameras$$' -table

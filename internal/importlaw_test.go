@@ -61,7 +61,11 @@ const law = `
 	# Cameras that do not exist. They share no code with ingest, so that a
 	# mistake does not cancel itself.
 	simulate/mark
-	simulate < simulate/mark
+	simulate/clips
+	simulate < simulate/mark, simulate/clips
+
+	# Cameras that misbehave, for tests. They share no code with ingest either.
+	testkit < simulate/mark, simulate/clips
 
 	# Asking cameras what they are and where their streams are. ingest never names
 	# it: it declares a Locate. The cameras that answer share no code with it.
@@ -113,7 +117,7 @@ const testModules = `
 `
 
 // testRooms are free to all tests.
-var testRooms = []string{"simulate", "simulate/device", "simulate/mark", "disk/direct", "disk/faultdisk", "disk/memdisk", "disk/disktest"}
+var testRooms = []string{"simulate", "simulate/device", "simulate/mark", "testkit", "disk/direct", "disk/faultdisk", "disk/memdisk", "disk/disktest"}
 
 func TestImportLaw(t *testing.T) {
 	rooms, tests, libraries, testLibraries := read(t, law), read(t, testLaw), read(t, modules), read(t, testModules)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"nvr/internal/simulate/clips"
 )
 
 // sound is an audio track, packetized: one RTP packet per entry of packets,
@@ -27,7 +29,7 @@ type soundPacket struct {
 func newSound(a Audio) (*sound, error) {
 	switch a {
 	case AudioAAC:
-		return aacSound(clipAAC)
+		return aacSound(clips.AAC)
 	case AudioPCMU:
 		return g711Sound(0, "PCMU", mulaw), nil
 	case AudioPCMA:
@@ -35,9 +37,9 @@ func newSound(a Audio) (*sound, error) {
 	case AudioL16:
 		return l16Sound(), nil
 	case AudioLATM:
-		return latmSound(clipAAC)
+		return latmSound(clips.AAC)
 	case AudioOpus:
-		return opusSound(clipOpus)
+		return opusSound(clips.Opus)
 	}
 	return nil, nil
 }

@@ -2,40 +2,24 @@ package simulate
 
 import (
 	"bytes"
-	_ "embed"
 	"errors"
 	"fmt"
 
 	"nvr/internal/media"
-)
-
-// The clips, as clips/gen.sh makes them.
-var (
-	//go:embed clips/picture.h264
-	clipH264 []byte
-	//go:embed clips/picture.h265
-	clipH265 []byte
-	//go:embed clips/picture.obu
-	clipAV1 []byte
-	//go:embed clips/picture.mjpeg
-	clipMJPEG []byte
-	//go:embed clips/tone.aac
-	clipAAC []byte
-	//go:embed clips/tone.opus
-	clipOpus []byte
+	"nvr/internal/simulate/clips"
 )
 
 // loadClipOf reads the clip of a codec.
 func loadClipOf(codec media.Codec) (*clip, error) {
 	switch codec {
 	case media.H265:
-		return parseClip(codec, clipH265)
+		return parseClip(codec, clips.H265)
 	case media.AV1:
-		return parseOBUs(clipAV1)
+		return parseOBUs(clips.AV1)
 	case media.MJPEG:
-		return parseJPEGs(clipMJPEG)
+		return parseJPEGs(clips.MJPEG)
 	}
-	return parseClip(codec, clipH264)
+	return parseClip(codec, clips.H264)
 }
 
 // clip is a piece of video that a camera shows again and again.

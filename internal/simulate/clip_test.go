@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"nvr/internal/media"
+	"nvr/internal/simulate/clips"
 	"nvr/internal/simulate/mark"
 )
 
-var sources = map[media.Codec][]byte{media.H264: clipH264, media.H265: clipH265}
+var sources = map[media.Codec][]byte{media.H264: clips.H264, media.H265: clips.H265}
 
 func loadClip(t testing.TB, codec media.Codec) *clip {
 	t.Helper()
@@ -20,7 +21,7 @@ func loadClip(t testing.TB, codec media.Codec) *clip {
 }
 
 func TestTheClipsAreWhatTheyShouldBe(t *testing.T) {
-	total := len(clipAAC)
+	total := len(clips.AAC)
 	for codec, b := range sources {
 		c := loadClip(t, codec)
 		if len(c.pictures) != 120 || c.gop != 30 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"nvr/internal/media"
+	"nvr/internal/simulate/clips"
 	"nvr/internal/simulate/mark"
 )
 
@@ -29,7 +30,7 @@ func TestTheOtherClips(t *testing.T) {
 		}
 	}
 	for i := range 700 {
-		if _, err := parseJPEGs(clipMJPEG[:i]); err == nil && i > 0 {
+		if _, err := parseJPEGs(clips.MJPEG[:i]); err == nil && i > 0 {
 			t.Errorf("a picture of %d bytes was accepted", i)
 		}
 	}
@@ -167,7 +168,7 @@ func TestTemplatesMJPEG(t *testing.T) {
 		// A header as RFC 2435's appendix B makes it ends with this.
 		theMark(t, append([]byte{0xff, jpegSOS, 0, 4, 1, 2}, scan...), 10, uint64(i))
 	}
-	if _, err := jpeg.Decode(bytes.NewReader(clipMJPEG)); err != nil {
+	if _, err := jpeg.Decode(bytes.NewReader(clips.MJPEG)); err != nil {
 		t.Error(err)
 	}
 }
