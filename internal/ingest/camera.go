@@ -75,6 +75,7 @@ type Camera struct {
 	gaps     *gaps
 	status   status
 	way      way
+	memory   rtsp.Memory // of its sessions
 
 	lastLog time.Time
 	lastWhy media.Reason
@@ -159,6 +160,7 @@ func (c *Camera) session(ctx context.Context) (good time.Duration, err error) {
 	s, err := rtsp.Open(ctx, rtsp.Options{
 		URL: url, Username: c.o.Username, Password: c.o.Password,
 		Transport: rtsp.Transport(c.o.Transport), First: c.way.first, FirstPacket: c.way.patience(), TLS: c.o.TLS, Dial: c.o.Dial, Log: c.log,
+		Memory: &c.memory,
 	})
 	if err != nil {
 		return 0, err

@@ -143,4 +143,3 @@ func (l *lines) all() []string {
 	defer l.mu.Unlock()
 	return append([]string(nil), *l.kept...)
 }
-

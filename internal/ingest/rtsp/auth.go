@@ -151,18 +151,23 @@ type authenticator struct {
 	count    uint32 // requests signed with chosen's nonce
 	fresh    bool   // chosen came on this connection
 	accepted bool   // and a request signed with it was let in
-	digest   bool   // Digest was offered once: Basic is a downgrade (SEC-05)
+	refused  bool   // a signed request was, and none let in since
+	doubted  bool   // it called a fresh nonce stale, and got another try
 
+	memory *Memory       // what outlasts the session
 	cnonce func() string // tests fix it
 }
+
+var errWrongPassword = errors.New("wrong user or password")
 
 // challenged takes in a 401. nil: sign the request again; an error: asking
 // again makes no sense. signed says whether the refused request was signed.
 func (a *authenticator) challenged(values []string, signed bool) error {
+	a.refused = a.refused || signed
 	var best *challenge
 	for _, v := range values {
 		for _, c := range parseChallenges(v) {
-			a.digest = a.digest || c.scheme == "digest"
+			a.memory.digest = a.memory.digest || c.scheme == "digest"
 			if best == nil || c.strength() > best.strength() {
 				best = &c
 			}
@@ -175,12 +180,19 @@ func (a *authenticator) challenged(values []string, signed bool) error {
 		return errors.New("it refuses without saying what it wants (no WWW-Authenticate)")
 	case best.strength() == 0:
 		return fmt.Errorf("it wants what is not supported: %s %s", printable(best.scheme), printable(best.algorithm))
-	case best.scheme == "basic" && a.digest:
+	case best.scheme == "basic" && a.memory.digest:
 		return errors.New("it offered Digest and now asks for Basic: refused as a downgrade")
-	case signed && !best.stale && a.fresh && !a.accepted:
-		return errors.New("wrong user or password")
 	case signed && best.scheme == "basic":
-		return errors.New("wrong user or password")
+		return errWrongPassword
+	case signed && a.fresh && !a.accepted:
+		// A nonce that was just given is not stale. It may be that the camera
+		// counts differently; it may be that it says so of each wrong password,
+		// and locks the account: it is believed as long as that helps.
+		if !best.stale || a.doubted || a.memory.staleLies {
+			a.memory.staleLies = a.memory.staleLies || a.doubted
+			return errWrongPassword
+		}
+		a.doubted = true
 	}
 	a.chosen, a.count, a.fresh, a.accepted = best, 0, true, false
 	return nil

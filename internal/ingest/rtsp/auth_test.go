@@ -71,7 +71,7 @@ func TestDigestVectors(t *testing.T) {
 		{"RFC 7616 §3.9.1, SHA-256", "Mufasa", "Circle of Life", `Digest realm="` + newRealm + `", qop="auth, auth-int", algorithm=SHA-256, nonce="` + newNonce + `"`,
 			newCnonce, "GET", "/dir/index.html", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1", []string{"algorithm=SHA-256"}, nil},
 	} {
-		a := authenticator{username: tt.user, password: tt.pass, cnonce: func() string { return tt.cnonce }}
+		a := authenticator{memory: new(Memory), username: tt.user, password: tt.pass, cnonce: func() string { return tt.cnonce }}
 		if err := a.challenged([]string{tt.challenge}, false); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
@@ -94,7 +94,7 @@ func TestDigestVectors(t *testing.T) {
 }
 
 func TestAuthorization(t *testing.T) {
-	a := authenticator{username: `ad"min`, password: "p@:ss", cnonce: func() string { return "c" }}
+	a := authenticator{memory: new(Memory), username: `ad"min`, password: "p@:ss", cnonce: func() string { return "c" }}
 	if got := a.authorization("DESCRIBE", "rtsp://c/"); got != "" {
 		t.Errorf("signed without a challenge: %s", got)
 	}
@@ -109,7 +109,7 @@ func TestAuthorization(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	}
-	a = authenticator{username: "admin", password: "p:w"}
+	a = authenticator{memory: new(Memory), username: "admin", password: "p:w"}
 	if err := a.challenged([]string{`Basic realm="x"`}, false); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestStrongestChallenge(t *testing.T) {
 		{[]string{`Digest realm="r", nonce="x", qop="auth-int"`, basic}, "", "downgrade"},
 		{nil, "", "no WWW-Authenticate"},
 	} {
-		a := authenticator{username: "u"}
+		a := authenticator{memory: new(Memory), username: "u"}
 		err := a.challenged(tt.offered, false)
 		switch {
 		case tt.err != "":
@@ -156,7 +156,7 @@ func FuzzParseChallenges(f *testing.F) {
 		if len(cs) > maxChallenges+1 {
 			t.Fatalf("%d challenges", len(cs))
 		}
-		a := authenticator{username: "u", password: "p"}
+		a := authenticator{memory: new(Memory), username: "u", password: "p"}
 		if a.challenged([]string{v}, false) == nil && a.authorization("OPTIONS", "rtsp://c/") == "" {
 			t.Fatal("challenged and not signed")
 		}

@@ -49,7 +49,7 @@ func (c *counter) Tick(time.Time) error {
 // playing is a session after PLAY on conn.
 func playing(conn net.Conn) *Session {
 	o, to, _ := Options{URL: "rtsp://camera/"}.complete()
-	s := &Session{o: o, log: o.Log, to: to, conn: conn, buf: make([]byte, receiveBytes), turn: make(chan struct{}, 1)}
+	s := &Session{o: o, log: o.Log, to: to, conn: conn, auth: authenticator{memory: o.Memory}, buf: make([]byte, receiveBytes), turn: make(chan struct{}, 1)}
 	s.keepalive = keepalive{method: "OPTIONS", period: time.Minute, due: time.Now().Add(time.Minute)}
 	t := newTrack(0, Media{Formats: []Format{{PayloadType: 96, ClockRate: 90000}}})
 	if err := s.addTrack(t, [2]uint8{0, 1}, transportAnswer{}); err != nil {

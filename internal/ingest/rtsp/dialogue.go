@@ -33,8 +33,10 @@ func (s *Session) do(ctx context.Context, method, uri string, extra ...header) (
 				err = errors.New("it asked again and again")
 			}
 			return nil, fmt.Errorf("%w: %w: %w", ErrUnauthorized, err, statusError(method, answer))
+		case answer.code == 403: // what some say of a password, or an account that they locked
+			return nil, fmt.Errorf("%w: %w", ErrUnauthorized, statusError(method, answer))
 		case answer.code < 300 && signed:
-			s.auth.accepted = true
+			s.auth.accepted, s.auth.refused = true, false
 		}
 		return answer, nil
 	}
@@ -246,6 +248,7 @@ type keepalive struct {
 	period   time.Duration
 	due      time.Time
 	pending  int // sent and not answered
+	used     bool
 }
 
 func (s *Session) sendKeepalive(now time.Time) error {
@@ -258,6 +261,7 @@ func (s *Session) sendKeepalive(now time.Time) error {
 	sent, err := s.post(s.out)
 	if sent {
 		k.pending++
+		k.used = true
 	}
 	return err
 }
@@ -265,7 +269,10 @@ func (s *Session) sendKeepalive(now time.Time) error {
 // keepaliveAnswered learns from an answer that comes while media flow.
 func (s *Session) keepaliveAnswered(answer *message, now time.Time) error {
 	k := &s.keepalive
-	k.pending = max(0, k.pending-1)
+	if k.pending == 0 { // nobody asked
+		return nil
+	}
+	k.pending--
 	switch answer.code {
 	case 200:
 		k.resigned = false
@@ -293,9 +300,5 @@ func (s *Session) keepaliveAnswered(answer *message, now time.Time) error {
 func (s *Session) otherKeepalive() {
 	k := &s.keepalive
 	k.switched = true
-	if k.method == "GET_PARAMETER" {
-		k.method = "OPTIONS"
-	} else {
-		k.method = "GET_PARAMETER"
-	}
+	k.method = otherKeepalive(k.method)
 }

@@ -108,7 +108,7 @@ func TestOpen(t *testing.T) {
 		}, asked: []string{"OPTIONS /live", "DESCRIBE /live", "DESCRIBE /live", "DESCRIBE /live"}},
 		{name: "it says stale for ever", o: user, camera: func(c *camera) {
 			c.on["DESCRIBE"] = func(p *peer, r *request) bool { p.answer(r, 401, "", digest+", stale=true"); return true }
-		}, asked: []string{"OPTIONS /live", "DESCRIBE /live", "DESCRIBE /live", "DESCRIBE /live"}, err: "again and again", is: ErrUnauthorized, code: 401},
+		}, asked: []string{"OPTIONS /live", "DESCRIBE /live", "DESCRIBE /live", "DESCRIBE /live"}, err: "wrong user or password", is: ErrUnauthorized, code: 401},
 		{name: "VStarcam hangs up with each 401", o: user, camera: func(c *camera) {
 			c.on["DESCRIBE"] = func(p *peer, r *request) bool {
 				if r.get("Authorization") != "" {

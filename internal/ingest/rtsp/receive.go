@@ -55,6 +55,14 @@ func (s *Session) Receive(ctx context.Context, h Handler) error {
 	if s.closing.Load() { // there is nothing to read from any more
 		return s.errorf("receive: %w", net.ErrClosed)
 	}
+	err := s.receive(ctx, h)
+	if errors.Is(err, ErrHungUp) && s.keepalive.used {
+		s.o.Memory.ended(s.keepalive.method, time.Since(s.played), s.timeout)
+	}
+	return err
+}
+
+func (s *Session) receive(ctx context.Context, h Handler) error {
 	var n batch
 	defer s.publish(&n)
 	for _, f := range s.early {
@@ -141,7 +149,7 @@ func (s *Session) rtp(t *track, index int, data []byte, arrival time.Time, h Han
 	}
 	wasMixed, before := t.source.mixed, t.source.current
 	accepted := t.source.accept(ssrc, arrival)
-	if t.source.mixed && !wasMixed {
+	if t.source.mixed && !wasMixed && s.o.Memory.first("mixed") {
 		s.log.Warn("two streams are mixed: one is left out", "camera", s.to.addr(), "track", index, "kept", t.source.current, "left_out", t.source.banned)
 	}
 	if !accepted {
@@ -178,7 +186,7 @@ func (s *Session) deliver(t *track, index int, data []byte, arrival time.Time, h
 func (s *Session) report(t *track, index int, data []byte, arrival time.Time, h Handler) {
 	eachRTCP(data, func(kind uint8, body []byte) {
 		ssrc := binary.BigEndian.Uint32(body[4:])
-		if t.receiver.started && ssrc != t.receiver.ssrc {
+		if !t.receiver.started || ssrc != t.receiver.ssrc {
 			return
 		}
 		switch {
@@ -188,7 +196,7 @@ func (s *Session) report(t *track, index int, data []byte, arrival time.Time, h 
 			if ntp != 0 {
 				h.SenderReport(index, ntpTime(ntp), binary.BigEndian.Uint32(body[16:]), arrival)
 			}
-		case kind == rtcpBYE && t.receiver.started:
+		case kind == rtcpBYE:
 			s.byeAt = arrival
 		}
 	})

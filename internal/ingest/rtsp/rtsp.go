@@ -70,6 +70,9 @@ type Options struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	Log *slog.Logger // nil: nothing is logged
+
+	// Memory is what earlier sessions with this camera learned; nil: nothing.
+	Memory *Memory
 }
 
 // complete checks the options and fills in what is left open.
@@ -108,6 +111,9 @@ func (o Options) complete() (Options, target, error) {
 	}
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
+	}
+	if o.Memory == nil {
+		o.Memory = new(Memory)
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

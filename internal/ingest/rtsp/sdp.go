@@ -76,6 +76,8 @@ var staticFormats = map[uint8]Format{
 	33: {Encoding: "MP2T", ClockRate: 90000},
 }
 
+const overLimit = "over the limit"
+
 // parseSDP never fails: a section that can't be used is dropped, and a warning
 // says why.
 func parseSDP(body string) (d description, warnings []string) {
@@ -96,8 +98,10 @@ func parseSDP(body string) (d description, warnings []string) {
 		switch strings.TrimSpace(name) {
 		case "m":
 			if len(sections) == maxMedia {
-				warn("more than %d media: the rest is left out", maxMedia)
-				s = &section{bad: "over the limit"} // takes the attributes of what is left out
+				if s.bad != overLimit {
+					warn("more than %d media: the rest is left out", maxMedia)
+				}
+				s = &section{bad: overLimit} // takes the attributes of what is left out
 				continue
 			}
 			s = parseMediaLine(value)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,7 +65,6 @@ type Session struct {
 	earlySize int
 
 	transport Transport // of the tracks
-	played    time.Time
 	heard     time.Time // a packet or a report came last
 	zone      string    // of a camera with a link-local address
 	control   control
@@ -82,6 +82,7 @@ type Session struct {
 	parting  bool // the turn's holder sends TEARDOWN
 	lowDelay atomic.Bool
 	playing  atomic.Bool
+	played   time.Time // PLAY was answered
 	stats    counters
 }
 
@@ -99,7 +100,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	}
 	s := &Session{
 		o: o, log: o.Log, to: to,
-		auth: authenticator{username: o.Username, password: o.Password},
+		auth: authenticator{username: o.Username, password: o.Password, memory: o.Memory},
 		buf:  make([]byte, receiveBytes),
 		turn: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
@@ -144,13 +145,17 @@ func (s *Session) open(ctx context.Context) error {
 			}
 		}
 	}
-	s.keepalive.method = "OPTIONS"
-	if s.public["GET_PARAMETER"] {
+	switch {
+	case s.o.Memory.keepalive != "":
+		s.keepalive.method = s.o.Memory.keepalive
+	case s.public["GET_PARAMETER"]:
 		s.keepalive.method = "GET_PARAMETER"
+	default:
+		s.keepalive.method = "OPTIONS"
 	}
 	d, warnings := parseSDP(string(answer.body))
-	for _, w := range warnings {
-		s.log.Warn("session description", "camera", s.to.addr(), "problem", w)
+	if len(warnings) > 0 && s.o.Memory.first(strings.Join(warnings, "\n")) {
+		s.log.Warn("session description", "camera", s.to.addr(), "problems", warnings)
 	}
 	if len(d.medias) == 0 {
 		return fmt.Errorf("DESCRIBE: %w", ErrNoMedia)
@@ -271,8 +276,11 @@ func (s *Session) describe(ctx context.Context) (*message, error) {
 func (s *Session) describeHere(ctx context.Context) (*message, error) {
 	for redials := 0; ; redials++ {
 		answer, err := s.do(ctx, "DESCRIBE", s.to.String(), header{"Accept", "application/sdp"})
-		if !errors.Is(err, ErrHungUp) || s.answers == 0 || redials == maxRedials {
+		switch {
+		case !errors.Is(err, ErrHungUp) || s.answers == 0 || redials == maxRedials:
 			return answer, err
+		case s.auth.refused: // it has seen the password and did not like it
+			return nil, fmt.Errorf("DESCRIBE: %w: %w: %w", ErrUnauthorized, errWrongPassword, err)
 		}
 		if err := s.connect(ctx); err != nil {
 			return nil, err

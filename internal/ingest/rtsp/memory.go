@@ -1,0 +1,53 @@
+package rtsp
+
+import "time"
+
+// maxTold bounds what is remembered of what was told.
+const maxTold = 32
+
+// Memory is what is learned of a camera and outlasts its sessions. The zero
+// value knows nothing. No two sessions may use one at the same time.
+type Memory struct {
+	digest    bool // Digest was offered once: Basic is a downgrade (SEC-05)
+	staleLies bool // it says stale=true when the password is wrong
+
+	keepalive string // the method to use; "": what Public says
+
+	told map[string]bool
+}
+
+// first reports true once for each text: what is odd about a camera is told
+// when it is found, not with every session.
+func (m *Memory) first(text string) bool {
+	if m.told[text] || len(m.told) == maxTold {
+		return false
+	}
+	if m.told == nil {
+		m.told = map[string]bool{}
+	}
+	m.told[text] = true
+	return true
+}
+
+// ended takes note of how a session ended that the camera closed: with method
+// as its keepalive, so long after PLAY. GW Security's GW4089IP hangs up at the
+// GET_PARAMETER that it lists, and with other cameras OPTIONS does not count:
+// both live no longer than their time-out, and get the other method next time.
+// A session that lived longer than two of them ended for another reason.
+func (m *Memory) ended(method string, lived, timeout time.Duration) {
+	if timeout == 0 {
+		timeout = defaultSessionTimeout
+	}
+	if lived > 2*timeout {
+		return
+	}
+	m.keepalive = otherKeepalive(method)
+}
+
+// otherKeepalive is the method to try where one does not do.
+func otherKeepalive(method string) string {
+	if method == "GET_PARAMETER" {
+		return "OPTIONS"
+	}
+	return "GET_PARAMETER"
+}
