@@ -52,7 +52,7 @@ func framing() []Quirk {
 			some(func(random *rand.Rand, _ *Packet, b []byte) []byte {
 				return append(junk(random, 1+random.IntN(200)), b...)
 			}),
-			Want{Maybe: all, AnyTime: true, Check: keepsMost(95)}},
+			Want{}},
 		{s, "junk-zeros", "some", "zeros between frames", "skips them; nothing is lost", 30 * time.Second,
 			some(func(random *rand.Rand, _ *Packet, b []byte) []byte {
 				return append(make([]byte, 1+random.IntN(900)), b...)
@@ -114,21 +114,5 @@ func framing() []Quirk {
 			both(func(c *Camera) { c.Slow = time.Second }, unit(0, func(u *Unit) {
 				u.NALs = append(u.NALs, append([]byte{12}, bytes.Repeat([]byte{0xff}, 60_000)...)) // 7 Mbit/s
 			})), Want{}},
-	}
-}
-
-// keepsMost wants so many in a hundred of the pictures that were sent.
-func keepsMost(percent int) func(c *Camera, r *Result) string {
-	return func(c *Camera, r *Result) string {
-		n := 0
-		for _, x := range r.Records {
-			if x.Track == media.VideoTrack {
-				n += len(x.Buffer.Samples)
-			}
-		}
-		if n*100 < len(c.sent)*percent {
-			return "too few of the pictures are recorded: " + ratio(n, len(c.sent))
-		}
-		return ""
 	}
 }

@@ -130,31 +130,34 @@ func (s *Session) frame(it item, arrival time.Time, h Handler, n *batch) {
 		s.report(t, index, it.data, arrival, h)
 		return
 	}
-	s.rtp(t, index, it.data, arrival, h, n)
+	if s.rtp(t, index, it.data, arrival, h, n) {
+		s.split.hear(it.channel, binary.BigEndian.Uint32(it.data[8:]))
+	}
 }
 
-// rtp takes in an RTP packet of a track.
-func (s *Session) rtp(t *track, index int, data []byte, arrival time.Time, h Handler, n *batch) {
+// rtp takes in an RTP packet of a track, and reports whether it is of the source
+// that is received.
+func (s *Session) rtp(t *track, index int, data []byte, arrival time.Time, h Handler, n *batch) (accepted bool) {
 	pt := data[1] & 0x7f
 	rate := t.clockRates[pt]
 	if rate == 0 && t.listed { // Geovision's type 50 takes the sequence numbers of the video
 		n.ignored++
-		return
+		return false
 	}
 	t.listed = t.listed || rate != 0
 	ssrc := binary.BigEndian.Uint32(data[8:])
 	if t.overtaken(ssrc, arrival) {
 		n.late++
-		return
+		return false
 	}
 	wasMixed, before := t.source.mixed, t.source.current
-	accepted := t.source.accept(ssrc, arrival)
+	accepted = t.source.accept(ssrc, arrival)
 	if t.source.mixed && !wasMixed && s.o.Memory.first("mixed") {
 		s.log.Warn("two streams are mixed: one is left out", "camera", s.to.addr(), "track", index, "kept", t.source.current, "left_out", t.source.banned)
 	}
 	if !accepted {
 		n.ignored++
-		return
+		return false
 	}
 	if ssrc != before {
 		t.sourceAt = arrival
@@ -163,9 +166,10 @@ func (s *Session) rtp(t *track, index int, data []byte, arrival time.Time, h Han
 	seq := binary.BigEndian.Uint16(data[2:])
 	if t.ports != nil {
 		s.inOrder(t, index, ssrc, seq, data, arrival, h, n)
-		return
+		return true
 	}
 	s.deliver(t, index, data, arrival, h, n)
+	return true
 }
 
 // overtaken reports whether a datagram is of the source before this one: a new

@@ -1,6 +1,9 @@
 package rtsp
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 const (
 	frameHeader = 4        // '$', channel, length (RFC 2326 §10.12)
@@ -35,12 +38,15 @@ const (
 // they lie: nothing is copied. Cameras put random bytes between frames (Canon
 // VB-H47), cut frames short when they are overloaded, and send on channels
 // that nobody set up. So a frame is believed at once only while the stream is
-// in step; after junk it is believed when another frame or a message follows it.
+// in step; after junk it is believed when it is of the source that was heard
+// before, or when another frame or a message follows it.
 type splitter struct {
-	roles [256]channelRole
-	lost  bool   // out of step
-	run   int    // bytes skipped in a row
-	junk  uint64 // bytes skipped in all
+	roles   [256]channelRole
+	sources [256]uint32 // SSRC of the last packet on an RTP channel,
+	heard   [256]bool   // where there was one
+	lost    bool        // out of step
+	run     int         // bytes skipped in a row
+	junk    uint64      // bytes skipped in all
 }
 
 // next returns the first item in b and how many bytes are done with. With
@@ -94,7 +100,7 @@ func (p *splitter) frame(b []byte) (it item, n int, v verdict) {
 	}
 	end := frameHeader + int(b[2])<<8 + int(b[3])
 	plausible := p.plausible(b)
-	sure := plausible && !p.lost
+	sure := plausible && (!p.lost || p.known(b))
 	if len(b) < end {
 		if !sure {
 			if n := p.embedded(b, len(b)); n > 0 {
@@ -138,6 +144,18 @@ func (p *splitter) plausible(b []byte) bool {
 	return false
 }
 
+// known reports whether b, which begins a plausible frame, is a packet of the
+// source that its channel carries: junk does not hit 32 bits by chance.
+func (p *splitter) known(b []byte) bool {
+	return p.heard[b[1]] && len(b) >= frameHeader+rtpHeaderBytes &&
+		binary.BigEndian.Uint32(b[frameHeader+8:]) == p.sources[b[1]]
+}
+
+// hear takes note of whose packets a channel carries.
+func (p *splitter) hear(channel uint8, ssrc uint32) {
+	p.sources[channel], p.heard[channel] = ssrc, true
+}
+
 // starts reports whether b begins like a frame or a message.
 func (p *splitter) starts(b []byte) verdict {
 	for len(b) > 0 && (b[0] == '\r' || b[0] == '\n') {
@@ -159,7 +177,8 @@ func (p *splitter) starts(b []byte) verdict {
 }
 
 // embedded looks behind the first byte of b and before limit for a frame that
-// is proven by what follows it, or for an answer. It returns its offset, or 0.
+// is proven by its source or by what follows it, or for an answer. It returns
+// its offset, or 0.
 func (p *splitter) embedded(b []byte, limit int) int {
 	answer := bytes.Index(b[1:limit], []byte(answerStart)) + 1
 	if answer > 0 {
@@ -175,7 +194,10 @@ func (p *splitter) embedded(b []byte, limit int) int {
 		if len(f) < frameHeader+2 {
 			break
 		}
-		if end := frameHeader + int(f[2])<<8 + int(f[3]); end < len(f) && p.plausible(f) && p.starts(f[end:]) == yes {
+		if !p.plausible(f) {
+			continue
+		}
+		if end := frameHeader + int(f[2])<<8 + int(f[3]); p.known(f) || end < len(f) && p.starts(f[end:]) == yes {
 			return i
 		}
 	}

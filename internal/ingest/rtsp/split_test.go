@@ -59,6 +59,8 @@ var splitCases = []struct {
 	rest int // bytes that wait for more
 	junk int
 	lost bool
+
+	heard bool // channel 0 carries packets of SSRC 1
 }{
 	{name: "frames and an answer", data: v(10) + answer + v(20), want: []string{"0:22", "200 OK [CSeq=1] ''", "0:32"}},
 	{name: "half a frame", data: v(10) + v(20)[:9], want: []string{"0:22"}, rest: 9},
@@ -75,6 +77,7 @@ var splitCases = []struct {
 	{name: "RTP too short", data: v(1) + frame(0, "\x80`...") + v(2), want: []string{"0:13", "0:14"}},
 	{name: "RTCP on the RTP channel is shorter", data: frame(0, "\x80\xc9\x00\x01abcd") + v(2), want: []string{"0:8", "0:14"}},
 	{name: "a cut frame", data: v(9) + v(90)[:30] + v(1) + v(2) + v(50) + v(60), want: []string{"0:21", "0:13", "0:14", "0:62", "0:72"}, junk: 30},
+	{name: "junk around frames of a source that is known (Canon VB-H47)", heard: true, data: "#$\x00\xff\xffx" + v(20) + "$$junk" + v(30) + "junk", want: []string{"0:32", "0:42"}, junk: 16, lost: true},
 	{name: "junk behind a frame that has a $ in it", data: frame(0, rtp(96, 1, 0, 1, "$\x00\x00\x10$\x00")) + "##" + v(1) + v(2), want: []string{"0:18", "0:13", "0:14"}, junk: 2},
 	{name: "RTCP that is all headers", data: frame(1, "\x80\xc8\x00\x00\x80\xcb\x00\x00") + v(2), want: []string{"1:8", "0:14"}},
 	{name: "a request of the camera", data: v(1) + "SET_PARAMETER * RTSP/1.0\r\nContent-Length: 5\r\n\r\n$\x00\x00\x01\x80" + v(2), want: []string{"0:13", "SET_PARAMETER [Content-Length=5] '$\x00\x00\x01\x80'", "0:14"}},
@@ -86,6 +89,7 @@ func TestSplit(t *testing.T) {
 		// Whatever the pieces, the same frames are found. (How much is junk may
 		// depend on the pieces: a cut frame is seen when the next one is there.)
 		p := newSplitter()
+		p.heard[0], p.sources[0] = tt.heard, 1
 		got, rest, err := splitAll(p, tt.data, len(tt.data))
 		if err != nil || !slices.Equal(got, tt.want) || rest != tt.rest || p.junk != uint64(tt.junk) || p.lost != tt.lost {
 			t.Errorf("%s: %q, rest %d, junk %d, lost %v, %v", tt.name, got, rest, p.junk, p.lost, err)
@@ -94,6 +98,7 @@ func TestSplit(t *testing.T) {
 			continue
 		}
 		p = newSplitter()
+		p.heard[0], p.sources[0] = tt.heard, 1
 		if got, rest, err := splitAll(p, tt.data, 1); err != nil || !slices.Equal(got, tt.want) || rest != tt.rest {
 			t.Errorf("%s, byte by byte: %q, rest %d, %v", tt.name, got, rest, err)
 		}

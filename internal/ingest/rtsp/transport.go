@@ -178,6 +178,9 @@ func (s *Session) addTrack(t *track, offer [2]uint8, a transportAnswer) error {
 		s.channels[c] = uint8(len(s.tracks))
 	}
 	s.split.roles[channels[0]], s.split.roles[channels[1]] = rtpRole, rtcpRole
+	if a.hasSSRC { // Tapo and Eufy announce another one: then it proves nothing, and harms nothing
+		s.split.hear(channels[0], a.ssrc)
+	}
 	t.rtcp = channels[1]
 	t.source.announced, t.source.hasAnnounced = a.ssrc, a.hasSSRC
 	s.tracks = append(s.tracks, t)
