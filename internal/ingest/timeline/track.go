@@ -171,6 +171,9 @@ func (t *track) standstill(at time.Duration) Placement {
 		t.giveUp(at)
 		return Placement{Time: t.smooth(at), Restamped: true}
 	}
+	if t.usual == 0 { // it stood still from the beginning: the arrivals are all there is
+		return Placement{Time: t.last + max(1, media.FromDuration(at-t.lastAt, t.rate)), Restamped: true}
+	}
 	// Half a step: the next one may be only that far away.
 	return Placement{Time: t.last + max(1, t.usual/2), Restamped: true}
 }
@@ -178,7 +181,7 @@ func (t *track) standstill(at time.Duration) Placement {
 // giveUp places by arrival from here on.
 func (t *track) giveUp(at time.Duration) {
 	t.byArrival = true
-	t.period = max(1, t.usual)
+	t.period = t.usual
 	t.pos, t.at = t.last, t.lastAt
 }
 
@@ -186,7 +189,7 @@ func (t *track) giveUp(at time.Duration) {
 // the arrival, as packets come in batches.
 func (t *track) smooth(at time.Duration) media.Ticks {
 	arrived := t.pos + media.FromDuration(at-t.at, t.rate)
-	if t.period <= 0 { // a run of a camera that was given up begins
+	if t.period <= 0 { // a run of a camera that was given up begins, or its step was never known
 		t.period = max(1, arrived-t.last)
 	}
 	pos := t.last + t.period
