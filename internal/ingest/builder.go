@@ -192,11 +192,14 @@ func (b *builder) replace() {
 }
 
 // Commit makes the unit in work a sample.
-func (b *builder) Commit() {
-	size := len(b.buf.Data) - b.unit
+func (b *builder) Commit() { b.Split(0) }
+
+// Split does so with all of it but the last keep bytes, which begin the next.
+func (b *builder) Split(keep int) {
+	size := len(b.buf.Data) - b.unit - keep
 	if b.ignore || !b.headed || size == 0 {
-		b.ignore = false
-		b.Abort()
+		b.ignore, b.headed = false, false
+		b.buf.Data = append(b.buf.Data[:b.unit], b.buf.Data[b.unit+size:]...)
 		return
 	}
 	b.headed = false
@@ -228,7 +231,7 @@ func (b *builder) Commit() {
 	s.Duration = duration(b.usual())
 	b.buf.Samples = append(b.buf.Samples, s)
 	b.last, b.begun = dts, true
-	b.unit = len(b.buf.Data)
+	b.unit = len(b.buf.Data) - keep
 }
 
 // usual is the step that a last sample is given: its own length, where known.

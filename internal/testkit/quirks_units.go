@@ -209,7 +209,7 @@ func units() []Quirk {
 				}
 			}, Want{}},
 		{s, "sequence-zero", "some", "the sequence number is always 0", "does without", 20 * time.Second,
-			each(func(_ *Unit, k *Packet) { k.Sequence = new(uint16) }), Want{Damaged: span(0, 30), Maybe: span(1, 30)}},
+			each(func(_ *Unit, k *Packet) { k.Sequence = new(uint16) }), Want{Missing: span(0, 30)}},
 		{s, "twice", "some", "each packet twice", "takes the first", 20 * time.Second,
 			packets(0, func(_ *Unit, ks []*Packet) []*Packet {
 				var l []*Packet
@@ -317,7 +317,7 @@ func stamps() []Quirk {
 	return []Quirk{
 		{s, "stamps-twice", "Vstarcam", "two pictures with the same stamp", "strictly increasing times", 20 * time.Second, stamp(func(n int) uint32 { return uint32(n/2) * 12000 }), Want{}},
 		{s, "stamps-zero", "Moonfire's users", "all stamps 0", "takes the time of arrival, notes it", 60 * time.Second, stamp(func(int) uint32 { return 0 }),
-			Want{Off: 500 * time.Millisecond, Notes: []string{"make no sense"}}},
+			Want{Off: 150 * time.Millisecond, Notes: []string{"make no sense"}}},
 		{s, "glitch-2s", "Intelbras DVR", "every 2 s one stamp is hours off", "gives that picture the place between its neighbours", 60 * time.Second,
 			shift(func(n int) int64 {
 				if n%30 == 29 {

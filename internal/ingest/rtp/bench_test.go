@@ -23,6 +23,10 @@ func (r *ring) Append(p []byte) bool {
 func (r *ring) Patch(at int, n uint32) { r.b[r.unit+at+3] = byte(n) }
 func (r *ring) Head(Head)              { r.n++ }
 func (r *ring) Abort()                 { r.b = r.b[:r.unit] }
+func (r *ring) Split(keep int) {
+	r.Commit()
+	r.unit = max(0, r.unit-keep)
+}
 func (r *ring) Commit() {
 	if r.unit = len(r.b); r.unit > 1<<20 {
 		r.b, r.unit = r.b[:0], 0

@@ -43,6 +43,13 @@ func (p *page) Head(h Head) {
 	p.h, p.headed = h, true
 }
 
+func (p *page) Split(keep int) {
+	rest := append([]byte(nil), p.b[len(p.b)-keep:]...)
+	p.b = p.b[:len(p.b)-keep]
+	p.Commit()
+	p.b = append(p.b, rest...)
+}
+
 func (p *page) Commit() {
 	if !p.headed {
 		panic("no head")

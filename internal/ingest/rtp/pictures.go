@@ -76,6 +76,10 @@ type pictures struct {
 	sideTime uint32 // of the last unit that is no slice
 	recover  unit   // the recovery point among what was appended
 
+	behind       int  // where SEI behind the slices begin; 0: none are there
+	unitsBehind  int  // how many
+	recoverAfter unit // the recovery point among them
+
 	marked  bool // markers were seen
 	liar    bool // a picture went on after one
 	gap     bool // since the last complete picture something was lost
@@ -138,13 +142,17 @@ func (p *pictures) packet(k *Packet) {
 	if !p.begun && p.open && (p.inUnit != ignored || k.Time != p.sideTime) {
 		p.abort() // half of a unit, or what stood before a picture that is lost
 	}
+	whole := p.inUnit == ignored
 	p.inUnit = ignored
 	if p.begun && !p.broken {
-		if p.ended && !p.liar {
+		if p.ended && !p.liar && whole {
 			p.finish()
 		} else {
 			p.drop()
 		}
+	}
+	if p.open && !p.begun { // SEI of a picture that may be lost
+		p.abort()
 	}
 }
 
@@ -157,6 +165,7 @@ func (p *pictures) mark() {
 // whole takes a complete NAL unit.
 func (p *pictures) whole(k *Packet, b []byte) {
 	n := p.syntax.headerSize()
+	p.end() // a fragmented one whose end nobody marked
 	for p.search(b) {
 		at, next := nal.StartCode(b)
 		if at < 0 {
@@ -273,12 +282,27 @@ func (p *pictures) begin(k *Packet, header, body []byte, length int) {
 		if p.begun && k.Time != p.time {
 			p.finish()
 		}
-		if u.recovery && !p.begun {
+		switch {
+		case p.begun && !p.broken:
+			// Behind slices it begins the next access unit (H.264 §7.4.1.2.3, H.265
+			// §7.4.2.4.4), whatever its time stamp says (Tapo) — unless the picture
+			// goes on.
+			if p.behind == 0 {
+				p.behind, p.unitsBehind, p.recoverAfter = p.size, 0, unit{}
+			}
+			p.unitsBehind++
+			if u.recovery {
+				p.recoverAfter = u
+			}
+		case u.recovery && !p.begun:
 			p.recover = u
 		}
 		p.sideTime = k.Time
+	case tail:
+		p.behind = 0
 	case picture:
 		p.cut(k, &u)
+		p.behind = 0
 	}
 	if p.broken || u.class == tail && !p.begun {
 		p.inUnit = ignored
@@ -416,22 +440,28 @@ func (p *pictures) abort() {
 	if p.open {
 		p.sink.Abort()
 	}
-	p.open, p.size, p.units, p.recover = false, 0, 0, unit{}
+	p.open, p.size, p.units, p.behind, p.recover = false, 0, 0, 0, unit{}
 }
 
 // finish ends the access unit: what follows belongs to the next.
 func (p *pictures) finish() {
-	if p.begun && !p.broken && p.open {
+	switch {
+	case !p.begun || p.broken || !p.open:
+	case p.behind > 0:
+		p.size -= p.behind
+		p.sink.Split(p.size)
+		p.units, p.behind, p.recover = p.unitsBehind, 0, p.recoverAfter
+	default:
 		p.sink.Commit()
 		p.open, p.size, p.units, p.recover = false, 0, 0, unit{}
 	}
 	p.begun, p.ended, p.broken = false, false, false
 }
 
-// Flush commits the picture in work if its marker was seen and markers mean
-// something with this camera.
+// Flush commits the picture in work if its marker was seen, no NAL unit is open,
+// and markers mean something with this camera.
 func (p *pictures) Flush() {
-	if p.begun && p.ended && !p.liar {
+	if p.begun && p.ended && !p.liar && p.inUnit == ignored {
 		p.finish()
 	}
 }
@@ -441,6 +471,7 @@ func (p *pictures) Close() {
 	if p.begun && !p.ended && p.marked && !p.broken {
 		p.drop()
 	}
+	p.end()
 	if p.begun {
 		p.finish()
 	}

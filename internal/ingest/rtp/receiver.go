@@ -12,6 +12,8 @@ const (
 	maxMissing = 3000
 	// So many late ones in a row are a new count (a camera that starts again).
 	maxLateInRow = 32
+	// So many packets of one number are no count.
+	maxSameNumber = 8
 	// A count that starts again so often is none: one camera sends 0 always.
 	maxRestarts = 16
 	// So many packets of one type nobody announced, and none of another, are
@@ -35,6 +37,7 @@ type Receiver struct {
 	ssrc      uint32
 	sequence  uint16 // of the last packet
 	late      int    // in a row
+	same      int    // of the number of the last one, in a row
 	restarts  int
 	unordered bool // the sequence number means nothing
 	gap       bool // something is missing before the next packet
@@ -114,6 +117,11 @@ func (r *Receiver) inOrder(h *header) bool {
 			r.gap = true
 		case -missing <= maxLate && r.late < maxLateInRow:
 			r.late++
+			if h.sequence == r.sequence {
+				if r.same++; r.same >= maxSameNumber {
+					r.unordered, r.gap = true, true
+				}
+			}
 			return false
 		default:
 			r.gap = true
@@ -122,7 +130,7 @@ func (r *Receiver) inOrder(h *header) bool {
 			}
 		}
 	}
-	r.sequence, r.late = h.sequence, 0
+	r.sequence, r.late, r.same = h.sequence, 0, 0
 	return true
 }
 

@@ -17,7 +17,7 @@ import (
 
 // Sink takes access units piece by piece. The calls for one unit are any
 // number of Append and Patch, one Head before the unit's picture or sound is
-// appended, and Commit or Abort; then the next unit begins.
+// appended, and Commit, Split or Abort; then the next unit begins.
 //
 // Nothing that is passed may be kept after a call returns, except Head.Params.
 type Sink interface {
@@ -30,7 +30,9 @@ type Sink interface {
 	Head(h Head)
 	// Commit ends the unit: it is complete.
 	Commit()
-	// Abort forgets what was appended since the last Commit or Abort.
+	// Split ends the unit but for its last keep bytes, which begin the next one.
+	Split(keep int)
+	// Abort forgets what was appended since the last Commit, Split or Abort.
 	Abort()
 }
 
