@@ -37,6 +37,7 @@ type Want struct {
 	AnyTime bool
 	Sound   string // what the audio track is, as media.Track says it
 	AnySync bool   // sync flags may differ from the clip's
+	AnySize bool   // the size is not the clip's
 	AnySets bool   // the parameter sets are not the clip's
 
 	Requests map[string][2]int // how many of a method there are at least and at most

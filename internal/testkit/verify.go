@@ -141,7 +141,7 @@ func (v *verifier) media(kind media.Kind, track uint8) {
 			}
 			continue
 		}
-		if k.params.Width != s.Clip.Width || k.params.Height != s.Clip.Height || k.params.Codec != s.Clip.Codec {
+		if !v.w.AnySize && (k.params.Width != s.Clip.Width || k.params.Height != s.Clip.Height) || k.params.Codec != s.Clip.Codec {
 			v.bad("picture %d is %s in a track of %s", s.N, s.Clip, k.params)
 		}
 		for _, set := range s.Clip.Sets {

@@ -183,7 +183,7 @@ func (l *Line) measure(at Instant) {
 	}
 	for i := range l.tracks {
 		t := &l.tracks[i]
-		if t == m || !t.fixed || !t.measured || m.least == 0 {
+		if t == m || !t.fixed || !t.measured || !m.hasLeast {
 			continue
 		}
 		t.measured = false

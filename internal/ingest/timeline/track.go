@@ -63,6 +63,7 @@ type track struct {
 	leastNow time.Duration // and of the one in work
 	windowAt time.Duration
 	measured bool // least is news
+	hasLeast bool // there was one
 
 	fixed   bool
 	offset  time.Duration // of position 0 from the run's zero
@@ -261,7 +262,7 @@ func (t *track) sawDelay(moment, at, runBegan time.Duration) {
 	}
 	t.leastNow = min(t.leastNow, moment)
 	if at-t.windowAt >= window {
-		t.least, t.measured = t.leastNow, true
+		t.least, t.measured, t.hasLeast = t.leastNow, true, true
 		t.leastNow, t.windowAt = moment, at
 	}
 }
