@@ -78,7 +78,9 @@ func (x *Auth) check(p *Peer, r *Request, a *Reply) bool {
 	locked := !x.lockedAt.IsZero() && now.Sub(x.lockedAt) < 10*time.Minute
 	right, stale, tried := x.right(p, r)
 	if tried && !right && !stale {
-		p.C.wrong = append(p.C.wrong, now)
+		if !p.C.Lean {
+			p.C.wrong = append(p.C.wrong, now)
+		}
 		if x.tries++; x.Locks > 0 && x.tries >= x.Locks && !locked {
 			x.lockedAt, locked = now, true
 		}

@@ -43,8 +43,10 @@ func NewNet(cameras ...*Camera) *Net {
 // Dial connects to a camera, or is refused.
 func (n *Net) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	n.mu.Lock()
-	n.dials = append(n.dials, Dial{addr, time.Now()})
 	c := n.cameras[addr]
+	if c == nil || !c.Lean {
+		n.dials = append(n.dials, Dial{addr, time.Now()})
+	}
 	n.ports++
 	port := n.ports
 	n.mu.Unlock()

@@ -209,7 +209,9 @@ func (x *player) send(i int) bool {
 	}
 	s := Sent{Track: i, Conn: x.p.N, N: n, At: taken, Size: len(u.Sound), Clip: u.Clip, Wrote: time.Now()}
 	c.mu.Lock()
-	c.sent = append(c.sent, s)
+	if !c.Lean {
+		c.sent = append(c.sent, s)
+	}
 	c.mu.Unlock()
 	return true
 }

@@ -88,9 +88,6 @@ func Quirks() []Quirk {
 	return slices.Concat(measured(), sdp(), sets(), dialogue(), keepalive(), authentication(), framing(), units(), stamps(), sounds(), reports(), faults(), hostile())
 }
 
-// every says which numbers are a multiple of n, but for 0.
-func every(n int) func(int) bool { return func(i int) bool { return i > 0 && i%n == 0 } }
-
 // among says which numbers are listed.
 func among(l ...int) func(int) bool { return func(i int) bool { return slices.Contains(l, i) } }
 

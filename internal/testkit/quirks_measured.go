@@ -152,7 +152,7 @@ func measured() []Quirk {
 					u.Time += hour
 				}
 			})), Want{Off: 200 * time.Millisecond}},
-		{s, "sei-alone-h265", "Tapo C260", "an SEI behind each picture as a unit with marker, H.265", "adds it to the picture; every picture is recorded", 0,
+		{s, "sei-alone-h265", "Tapo C260", "an SEI behind each picture as a unit with marker, H.265", "adds it to the next picture; every picture is recorded", 0,
 			both(h265, packets(0, func(u *Unit, ks []*Packet) []*Packet {
 				k := u.packet([]byte{39 << 1, 1, 5, 17, 't', 'a', 'p', 'o', 0x2d, 'c', '2', '6', '0', 1, 2, 3, 4, 5, 6, 7, 8, 0x80})
 				k.Marker = true

@@ -3,14 +3,11 @@ package testkit
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"math"
 	"time"
 
 	"nvr/internal/media"
 )
-
-func ratio(n, of int) string { return fmt.Sprintf("%d of %d", n, of) }
 
 // units is the half of §4 that is about access units and packets.
 func units() []Quirk {
@@ -93,7 +90,7 @@ func units() []Quirk {
 				}
 				return ks
 			}), Want{}},
-		{s, "sei-alone", "Ivel LV-IP22IR40", "an SEI before each picture as a unit with marker, same time stamp", "adds it to the picture", 20 * time.Second,
+		{s, "sei-alone", "Ivel LV-IP22IR40", "an SEI before each picture as a unit with marker, same time stamp", "adds it to the next picture", 20 * time.Second,
 			packets(0, func(u *Unit, ks []*Packet) []*Packet {
 				k := u.packet(sei)
 				k.Marker = true

@@ -17,16 +17,14 @@ import (
 
 // kept is a recorded sample.
 type kept struct {
-	conn, n   int
-	at        int64 // when it is presented
-	end       int64 // when it ends, by decode time
-	dts       int64
-	run       media.RunID
-	sync      bool
-	damaged   bool
-	params    *media.Track
-	firstOf   bool // of a run
-	connected bool
+	conn, n int
+	at      int64 // when it is presented
+	end     int64 // when it ends, by decode time
+	dts     int64
+	run     media.RunID
+	sync    bool
+	damaged bool
+	params  *media.Track
 }
 
 // Verify says what is wrong with what became of a camera; nothing is wrong with
