@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nvr/internal/media"
+	"nvr/internal/testkit"
 )
 
 // page is a Sink that writes down what it is told, a line a unit:
@@ -182,6 +183,20 @@ func fuzz(f *testing.F, cases []videoCase, make func(Sink) Depacketizer) {
 			b, _ := hex.DecodeString(payload)
 			seed = binary.BigEndian.AppendUint16(seed, flags|uint16(len(b)))
 			seed = append(seed, b...)
+		}
+		f.Add(seed)
+	}
+	for _, s := range testkit.Seeds() { // what cameras really send
+		var seed []byte
+		stamp := uint32(0)
+		for _, k := range s.Packets {
+			flags, payload := uint16(k[1]&0x80)<<8, k[12:]
+			if at := binary.BigEndian.Uint32(k[4:]); at != stamp {
+				stamp, flags = at, flags|0x4000
+			}
+			payload = payload[:min(len(payload), 0xfff)]
+			seed = binary.BigEndian.AppendUint16(seed, flags|uint16(len(payload)))
+			seed = append(seed, payload...)
 		}
 		f.Add(seed)
 	}

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"nvr/internal/testkit"
 )
 
 var challengeCases = []struct {
@@ -150,6 +152,11 @@ func TestStrongestChallenge(t *testing.T) {
 func FuzzParseChallenges(f *testing.F) {
 	for _, tt := range challengeCases {
 		f.Add(tt.header)
+	}
+	for _, s := range testkit.Seeds() {
+		for _, c := range s.Challenges {
+			f.Add(c)
+		}
 	}
 	f.Fuzz(func(t *testing.T, v string) {
 		cs := parseChallenges(v)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nvr/internal/testkit"
 )
 
 var sdpCases = []struct {
@@ -83,6 +85,9 @@ func TestParseSDP(t *testing.T) {
 func FuzzParseSDP(f *testing.F) {
 	for _, tt := range sdpCases {
 		f.Add(tt.sdp)
+	}
+	for _, s := range testkit.Seeds() {
+		f.Add(s.SDP)
 	}
 	f.Fuzz(func(t *testing.T, sdp string) {
 		d, warnings := parseSDP(sdp)

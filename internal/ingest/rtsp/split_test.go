@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nvr/internal/testkit"
 )
 
 // newSplitter has RTP on channels 0 and 2, RTCP on 1 and 3.
@@ -137,6 +139,9 @@ func FuzzSplit(f *testing.F) {
 	for _, tt := range messageCases {
 		f.Add([]byte(tt.raw), uint16(1000))
 	}
+	for _, s := range testkit.Seeds() {
+		f.Add(s.Stream, uint16(1400))
+	}
 	f.Fuzz(func(t *testing.T, data []byte, size uint16) {
 		p := newSplitter()
 		buf := make([]byte, 0, len(data))
@@ -201,6 +206,9 @@ func (c checker) Tick(time.Time) error                           { return nil }
 func FuzzReceive(f *testing.F) {
 	for _, tt := range splitCases {
 		f.Add(tt.data, uint16(100))
+	}
+	for _, s := range testkit.Seeds() {
+		f.Add(string(s.Stream), uint16(1400))
 	}
 	f.Add(frame(1, senderReport(1, 1<<63, 9))+frame(1, "\x80\xc8\x00\x00\x80\xcb\x00\x00")+v(1)+"RTSP/1.0 401 No\r\nWWW-Authenticate: Digest nonce=1\r\n\r\n"+v(2), uint16(7))
 	f.Fuzz(func(t *testing.T, data string, size uint16) {
