@@ -53,6 +53,7 @@ type Camera struct {
 	Early       int           // so many units are sent before PLAY is answered
 	Past        time.Duration // it begins with what was taken so long ago, at once
 	Piece       int           // so many bytes at a time; 0: as they come
+	Spread      time.Duration // between the packets of a unit
 	Slow        time.Duration // a client that lets us wait so long is thrown out; 0: never
 	NoReports   bool          // no sender reports
 	Lean        bool          // keeps no account of what was asked and sent: for long runs

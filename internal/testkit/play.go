@@ -200,8 +200,14 @@ func (x *player) send(i int) bool {
 		ks = c.Packets(x.p, u, ks)
 	}
 	var wire []byte
-	for _, k := range ks {
+	for j, k := range ks {
 		wire = append(wire, x.frame(i, k)...)
+		if c.Spread > 0 && j+1 < len(ks) {
+			if !x.p.Write(wire) || !x.p.Wait(c.Spread) {
+				return false
+			}
+			wire = nil
+		}
 	}
 	x.last[i] = stampAt{u.Time, taken}
 	if !x.p.Write(wire) {

@@ -83,6 +83,10 @@ func units() []Quirk {
 			both(h265, each(func(_ *Unit, k *Packet) { k.Marker = k.Payload[0]>>1&0x3f != 49 || k.Payload[2]&0x40 != 0 })), Want{}},
 		{s, "marker-never", "FLIR M400", "no marker at all", "the next time stamp ends a picture", 20 * time.Second, noMarker, Want{}},
 		{s, "marker-never-h265", "FLIR", "the same, H.265", "as above", 20 * time.Second, both(h265, noMarker), Want{}},
+		{s, "marker-each-slice-slow", "ustreamer", "the marker on each slice, and the slices come one by one over 30 ms", "a picture whose marker lied once is whole when the next one begins", 29400 * time.Millisecond,
+			both(video("slices.h264"), each(func(_ *Unit, k *Packet) { k.Marker = true }), func(c *Camera) { c.Spread = 10 * time.Millisecond }), Want{}},
+		{s, "fu-slow", "modems", "the fragments of a key picture come over 60 ms", "puts them together, whatever else is written meanwhile", 30 * time.Second,
+			func(c *Camera) { c.Spread = 5 * time.Millisecond }, Want{}},
 		{s, "marker-early", "some", "the marker one packet too early", "takes a picture as whole when the next one begins", 20 * time.Second,
 			packets(0, func(u *Unit, ks []*Packet) []*Packet {
 				if n := len(ks); n > 1 {
