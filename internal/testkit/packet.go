@@ -60,7 +60,10 @@ func (k *Packet) bytes(sequence uint16) []byte {
 
 // packets makes the packets of a unit as most cameras do.
 func (u *Unit) packets() []*Packet {
-	if u.Track.Kind == media.Audio {
+	if u.Track.Payload != nil {
+		return u.Track.Payload(u)
+	}
+	if u.Track.Clip == nil {
 		if u.Track.Encoding == "MPEG4-GENERIC" {
 			return []*Packet{u.packet(hbr(u.Sound))}
 		}

@@ -85,7 +85,7 @@ type Result struct {
 
 // Quirks is the table.
 func Quirks() []Quirk {
-	return slices.Concat(measured(), sdp(), sets(), dialogue(), keepalive(), authentication(), framing(), units(), stamps(), sounds(), reports(), faults(), hostile())
+	return slices.Concat(measured(), sdp(), sets(), dialogue(), keepalive(), authentication(), framing(), units(), stamps(), sounds(), codecs(), reports(), faults(), hostile())
 }
 
 // among says which numbers are listed.

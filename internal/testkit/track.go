@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -35,7 +36,11 @@ type Track struct {
 
 	FPS   float64 // units a second
 	Clip  *Clip
-	Sound func(n, conn int) []byte // an audio unit
+	Sound func(n, conn int) []byte // an audio unit, or a picture without a clip
+	// Payload makes the packets of a unit, where the codec has its own way.
+	Payload func(u *Unit) []*Packet
+	// Joins says with which picture without a clip a stream can begin; nil: all.
+	Joins func(n int) bool
 	// Due is when unit n is taken, from unit 0 on; nil: evenly.
 	Due func(n int) time.Duration
 	// Stamp is the time stamp of unit n; nil: First and what Due says.
@@ -112,6 +117,11 @@ func sound(n, conn, size int) []byte {
 
 // readSound finds out which sound it is.
 func readSound(b []byte) (n, conn int, ok bool) {
+	if i := bytes.Index(b, []byte(soundMark)); i > 0 { // behind Opus' first byte, in a JPEG, in a metadata OBU
+		if b = b[i:]; len(b) >= 16 {
+			b = b[:min(len(b), int(binary.BigEndian.Uint16(b[10:])))]
+		}
+	}
 	if len(b) < 16 || string(b[:4]) != soundMark || len(b) != int(binary.BigEndian.Uint16(b[10:])) ||
 		binary.BigEndian.Uint32(b[12:]) != crc32.ChecksumIEEE(b[16:]) {
 		return 0, 0, false
@@ -167,8 +177,8 @@ func (t *Track) clip(n int) *Clip {
 
 // joins reports whether a stream can begin with unit n.
 func (t *Track) joins(n int) bool {
-	if t.Kind == media.Audio {
-		return true
+	if t.Clip == nil {
+		return t.Joins == nil || t.Joins(n)
 	}
 	p, _ := t.clip(n).at(n)
 	return p.sync
@@ -193,8 +203,8 @@ type Unit struct {
 // unit makes unit n as connection conn sends it.
 func (t *Track) unit(index, n, conn int) *Unit {
 	u := &Unit{Index: index, Track: t, N: n, Time: t.stamp(n), Sync: true, Conn: conn}
-	if t.Kind == media.Audio {
-		u.Sound = t.Sound(n, conn)
+	if t.Clip == nil {
+		u.Sound, u.Sync = t.Sound(n, conn), t.joins(n)
 		return u
 	}
 	u.Clip = t.clip(n)

@@ -139,6 +139,9 @@ func (v *verifier) media(kind media.Kind, track uint8) {
 			}
 			continue
 		}
+		if s.Clip == nil {
+			continue
+		}
 		if !v.w.AnySize && (k.params.Width != s.Clip.Width || k.params.Height != s.Clip.Height) || k.params.Codec != s.Clip.Codec {
 			v.bad("picture %d is %s in a track of %s", s.N, s.Clip, k.params)
 		}
@@ -194,7 +197,7 @@ func (v *verifier) samples(kind media.Kind, track uint8) (all []kept) {
 			k.end = k.dts + int64(media.Ticks(s.Duration).Duration(r.Params.ClockRate))
 			ended[r.Run] = start
 			start += media.Ticks(s.Duration)
-			if kind == media.Video {
+			if kind == media.Video && (r.Params.Codec == media.H264 || r.Params.Codec == media.H265) {
 				v.picture(&k, b, i, j)
 			} else if n, conn, ok := readSound(b); ok {
 				k.n, k.conn = n, conn
