@@ -283,3 +283,31 @@ func TestOpenEndsWithContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A name that means another machine in the middle of a session changes nothing:
+// it is looked up once.
+func TestNameIsLookedUpOnce(t *testing.T) {
+	c := newCamera(t)
+	_, port, _ := net.SplitHostPort(c.ln.Addr().String())
+	c.on["DESCRIBE"] = func(p *peer, r *request) bool {
+		if p.n == 0 {
+			p.answer(r, 302, "", "Location: rtsp://camera.test:"+port+"/other")
+			return true
+		}
+		return false
+	}
+	var dialled []string
+	s, err := c.open(Options{URL: "rtsp://camera.test:" + port + "/live", Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dialled = append(dialled, addr)
+		return new(net.Dialer).DialContext(ctx, network, c.ln.Addr().String())
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"camera.test:" + port, c.ln.Addr().String()}; !slices.Equal(dialled, want) {
+		t.Errorf("dialled %q, want %q", dialled, want)
+	}
+	if len(s.Medias()) != 2 {
+		t.Errorf("%d media", len(s.Medias()))
+	}
+}

@@ -32,6 +32,7 @@ type Session struct {
 	o    Options
 	log  *slog.Logger
 	to   target
+	peer string     // the address that the first connection went to
 	swap sync.Mutex // conn becomes another one, or is ended by Close
 	conn net.Conn
 	auth authenticator
@@ -195,7 +196,7 @@ func (s *Session) dial(ctx context.Context) (net.Conn, error) {
 
 // dialCamera connects to the camera, with TLS where the URL says so.
 func (s *Session) dialCamera(ctx context.Context) (net.Conn, error) {
-	conn, err := s.o.Dial(ctx, "tcp", s.to.addr())
+	conn, err := s.o.Dial(ctx, "tcp", s.address())
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
@@ -213,11 +214,23 @@ func (s *Session) use(conn net.Conn) {
 		conn.SetDeadline(longAgo)
 	}
 	s.swap.Unlock()
+	if host, _, err := net.SplitHostPort(conn.RemoteAddr().String()); err == nil {
+		s.peer = host
+	}
 	s.r, s.w, s.unsent = 0, 0, nil
 	s.split = splitter{}
 	s.answers = 0
 	s.keepalive.pending = 0
 	s.auth.redialled()
+}
+
+// address is where to dial. A name is looked up once in a session: what answers
+// later, to a redirect say, is the same machine (SEC-04).
+func (s *Session) address() string {
+	if s.peer == "" {
+		return s.to.addr()
+	}
+	return net.JoinHostPort(s.peer, s.to.port)
 }
 
 // options asks for the methods. Whatever goes wrong is no reason to give up:
