@@ -428,6 +428,8 @@ func authentication() []Quirk {
 			both(withAuth(Digest()), wrong, auth(func(a *Auth) { a.SayStale = true })), func() Want { w := failed; w.Tries = 2; return w }()},
 		{s, "auth-wrong-both", "Hikvision", "the same, Digest and Basic: no second try with the other", "as above", 5 * time.Minute,
 			both(withAuth(Digest(), basic), wrong), failed},
+		{s, "url-hash", "any", "the path has a raw #, as passwords in URLs do", "says that it must be written %23; asks nobody", 10 * time.Second,
+			func(c *Camera) { c.Path = "/live#1" }, Want{Nothing: true, Gaps: cameraError, AnyDials: true, Error: "%23", Requests: map[string][2]int{"OPTIONS": {0, 0}}}},
 		{s, "auth-locks", "common vendor setting", "locks the account after five wrong passwords in ten minutes", "the account is never locked before the password is mended", 2 * time.Minute,
 			both(withAuth(Digest()), func(c *Camera) { c.Auth.Locks = 5; c.Auth.User, c.Auth.Password = "x", "y" }), failed},
 		{s, "auth-none-configured", "any", "asks for a password, and none is configured", "says so; one try in 30 s", 2 * time.Minute,

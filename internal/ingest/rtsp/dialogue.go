@@ -247,8 +247,8 @@ type keepalive struct {
 	resigned bool // sent again for a new nonce
 	period   time.Duration
 	due      time.Time
-	pending  int // sent and not answered
-	used     bool
+	pending  int       // sent and not answered
+	sent     time.Time // the last one
 }
 
 func (s *Session) sendKeepalive(now time.Time) error {
@@ -261,7 +261,7 @@ func (s *Session) sendKeepalive(now time.Time) error {
 	sent, err := s.post(s.out)
 	if sent {
 		k.pending++
-		k.used = true
+		k.sent = now
 	}
 	return err
 }

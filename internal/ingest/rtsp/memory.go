@@ -30,19 +30,22 @@ func (m *Memory) first(text string) bool {
 }
 
 // ended takes note of how a session ended that the camera closed: with method
-// as its keepalive, so long after PLAY. GW Security's GW4089IP hangs up at the
-// GET_PARAMETER that it lists, and with other cameras OPTIONS does not count:
-// both live no longer than their time-out, and get the other method next time.
-// A session that lived longer than two of them ended for another reason.
-func (m *Memory) ended(method string, lived, timeout time.Duration) {
+// as its keepalive, so long after the last one and after PLAY. GW Security's
+// GW4089IP hangs up at the GET_PARAMETER that it lists; with other cameras
+// OPTIONS does not count, and the session lives as long as its time-out. Both
+// get the other method next time. A session that ended at another moment ended
+// for another reason.
+func (m *Memory) ended(method string, since, lived, timeout time.Duration) {
 	if timeout == 0 {
 		timeout = defaultSessionTimeout
 	}
-	if lived > 2*timeout {
-		return
+	if since < disliked || lived > timeout*9/10 && lived < timeout*14/10 {
+		m.keepalive = otherKeepalive(method)
 	}
-	m.keepalive = otherKeepalive(method)
 }
+
+// disliked is how soon after a keepalive a camera hangs up that hates it.
+const disliked = 2 * time.Second
 
 // otherKeepalive is the method to try where one does not do.
 func otherKeepalive(method string) string {

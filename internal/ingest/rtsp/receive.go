@@ -56,8 +56,8 @@ func (s *Session) Receive(ctx context.Context, h Handler) error {
 		return s.errorf("receive: %w", net.ErrClosed)
 	}
 	err := s.receive(ctx, h)
-	if errors.Is(err, ErrHungUp) && s.keepalive.used {
-		s.o.Memory.ended(s.keepalive.method, time.Since(s.played), s.timeout)
+	if k := &s.keepalive; errors.Is(err, ErrHungUp) && !k.sent.IsZero() {
+		s.o.Memory.ended(k.method, time.Since(k.sent), time.Since(s.played), s.timeout)
 	}
 	return err
 }
