@@ -64,7 +64,7 @@ func dialogue() []Quirk {
 	for i := range 20 {
 		fmt.Fprintf(&twenty, "a=rtpmap:%d PCMA/%d\r\n", 97+i, 8000*(1+i%6))
 	}
-	tapo := func(code int, reason string) func(c *Camera) {
+	notReady := func(code int, reason string) func(c *Camera) {
 		return edit("DESCRIBE", func(_ *Peer, r *Request, a *Reply) {
 			if r.N <= 4 {
 				a.status(code, reason)
@@ -229,8 +229,8 @@ func dialogue() []Quirk {
 		{s, "session-limit-closes", "cheap cameras", "hangs up, the same", "as above", 60 * time.Second,
 			oneSession(func(_ *Peer, a *Reply) { a.Drop, a.HangUp = true, true }),
 			Want{Runs: 2, Gaps: []media.Reason{media.ReasonUnreachable}, Dials: [2]int{8, 16}}},
-		{s, "describe-404", "cameras that boot", "404 before the encoder is up", "asks again with pauses", 20 * time.Second, tapo(404, "Not Found"), Want{Gaps: cameraError, Dials: [2]int{5, 5}}},
-		{s, "describe-500", "cameras that boot", "500, the same", "as above", 20 * time.Second, tapo(500, "Internal Server Error"), Want{Gaps: cameraError, Dials: [2]int{5, 5}}},
+		{s, "describe-404", "cameras that boot", "404 before the encoder is up", "asks again with pauses", 20 * time.Second, notReady(404, "Not Found"), Want{Gaps: cameraError, Dials: [2]int{5, 5}}},
+		{s, "describe-500", "cameras that boot", "500, the same", "as above", 20 * time.Second, notReady(500, "Internal Server Error"), Want{Gaps: cameraError, Dials: [2]int{5, 5}}},
 		{s, "audio-setup-refused", "some", "SETUP of the sound is answered 404", "records the video alone, says so", 0,
 			both(withAudio(G711("PCMA")), edit("SETUP", func(p *Peer, r *Request, a *Reply) {
 				if strings.HasSuffix(r.URI, "trackID=1") {
