@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"net"
+	"sync"
 	"time"
 )
 
@@ -18,9 +19,9 @@ type Seed struct {
 // times as long to fuzz.
 const seedUnits = 8
 
-// Seeds are the table's cameras as bytes. Those whose bytes would be too many
-// have no stream.
-func Seeds() []Seed {
+// Seeds are the table's cameras as bytes, made once. Those whose bytes would be
+// too many have no stream.
+var Seeds = sync.OnceValue(func() []Seed {
 	var all []Seed
 	for _, q := range Quirks() {
 		c := q.New()
@@ -58,7 +59,7 @@ func Seeds() []Seed {
 		all = append(all, s)
 	}
 	return all
-}
+})
 
 // framesOf finds the frames of a channel where nothing is wrong with them.
 func framesOf(b []byte, channel uint8) (all [][]byte) {
