@@ -95,7 +95,7 @@ func runQuirk(t *testing.T, q *testkit.Quirk) []string {
 }
 
 func optionsFor(cam *testkit.Camera, net *testkit.Net, log slog.Handler) Options {
-	return Options{Stream: testStream, URL: cam.URL(), Username: cam.User, Password: cam.Password, Audio: true,
+	return Options{Stream: testStream, URL: cam.URL(), Username: cam.User, Password: cam.Password, Audio: true, Transport: "tcp", // what a testkit.Net carries
 		Dial: net.Dial, Log: slog.New(log)}
 }
 

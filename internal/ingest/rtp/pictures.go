@@ -151,9 +151,6 @@ func (p *pictures) packet(k *Packet) {
 			p.drop()
 		}
 	}
-	if p.open && !p.begun { // SEI of a picture that may be lost
-		p.abort()
-	}
 }
 
 // mark ends a packet that has the marker bit.

@@ -36,7 +36,7 @@ type tunnel struct {
 // dialTunnel makes both connections. A 401 is answered here; cameras that want
 // the password inside, in RTSP, do not ask for it here.
 func (s *Session) dialTunnel(ctx context.Context) (net.Conn, error) {
-	s.httpAuth.username, s.httpAuth.password = s.o.Username, s.o.Password
+	s.httpAuth.username, s.httpAuth.password, s.httpAuth.memory = s.o.Username, s.o.Password, s.o.Memory
 	cookie := rand.Text()[:22]
 	var get net.Conn
 	var rest []byte
