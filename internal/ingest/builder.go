@@ -184,13 +184,6 @@ func (b *builder) hole(h *rtp.Head, pos media.Ticks) {
 // shorter ones are only flagged as damaged.
 const minGap = 500 * time.Millisecond
 
-// replace places the unit in work again, in a new run.
-func (b *builder) replace() {
-	if b.headed {
-		b.pts = b.rec.line.Place(b.index, b.head.Time, b.head.Duration, b.rec.instant(b.head.Arrival)).Time
-	}
-}
-
 // Commit makes the unit in work a sample.
 func (b *builder) Commit() { b.Split(0) }
 

@@ -61,6 +61,10 @@ type Options struct {
 	RecordEvery time.Duration // 0 is 800 ms
 	Epoch       time.Time     // zero is the time of New
 
+	// Clock is what the recorder's clock showed at t, ns of the Unix epoch, UTC. Nil
+	// is t.UnixNano(); tests set it.
+	Clock func(t time.Time) int64
+
 	// Dial makes connections; nil is net.Dialer's.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
@@ -95,6 +99,9 @@ func New(o Options, r Recorder) *Camera {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Clock == nil {
+		o.Clock = time.Time.UnixNano
+	}
 	c := &Camera{
 		o:        o,
 		log:      o.Log.With("camera", o.Stream.Camera.ID, "stream", o.Stream.Name),
@@ -112,7 +119,7 @@ func (c *Camera) Run(ctx context.Context) error {
 	if c.o.TLS.Insecure {
 		c.log.Warn("tls_insecure: the camera's certificate is not checked, so anybody may be this camera; nvr status --json has its fingerprint, to pin it")
 	}
-	c.gaps.end = time.Now().UnixNano()
+	c.gaps.end = c.wall()
 	var wait backoff
 	for failures := 0; ; {
 		began := time.Now()
@@ -139,6 +146,9 @@ func (c *Camera) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// wall is the recorder's clock.
+func (c *Camera) wall() int64 { return c.o.Clock(time.Now()) }
 
 // Status is a snapshot of how the camera is; it may be called at any time.
 func (c *Camera) Status() Status { return c.status.get() }

@@ -76,13 +76,13 @@ func (r *recording) begin(now time.Time) {
 		b.buf = media.NewBuffer(b.capacity())
 	}
 	r.cutAt = r.nextCut(now)
-	r.newRun(now, r.c.gaps.end)
+	r.line.Begin(r.instant(now))
+	r.newRun(now)
 }
 
 // newRun begins a run: video from its next sync sample, audio at once.
-func (r *recording) newRun(now time.Time, floor int64) {
-	r.run = nextRun(now)
-	r.line.Begin(r.instant(now), floor)
+func (r *recording) newRun(now time.Time) {
+	r.run = nextRun(time.Unix(0, r.c.o.Clock(now)))
 	for _, b := range r.tracks {
 		b.newRun()
 	}
@@ -91,7 +91,7 @@ func (r *recording) newRun(now time.Time, floor int64) {
 // instant is a moment on both clocks. Go's Time has both: the monotonic one
 // against Epoch, and the wall clock's reading.
 func (r *recording) instant(t time.Time) timeline.Instant {
-	return timeline.Instant{Mono: t.Sub(r.c.o.Epoch), Wall: t.UnixNano()}
+	return timeline.Instant{Mono: t.Sub(r.c.o.Epoch), Wall: r.c.o.Clock(t)}
 }
 
 // nextCut is the next moment of Epoch + n×RecordEvery.
@@ -117,9 +117,12 @@ func (r *recording) Packet(track int, pkt []byte, arrival time.Time) {
 }
 
 // SenderReport compares the camera's clock with ours. It dates no footage:
-// cameras' clocks stand in 1970, or in their own time zone.
-func (r *recording) SenderReport(_ int, ntp time.Time, _ uint32, arrival time.Time) {
-	r.clock = ntp.Sub(arrival.Round(0))
+// cameras' clocks stand in 1970, or in their own time zone. How far sound and
+// picture are apart it may say.
+func (r *recording) SenderReport(track int, ntp time.Time, stamp uint32, arrival time.Time) {
+	at := r.instant(arrival)
+	r.clock = time.Duration(ntp.UnixNano() - at.Wall)
+	r.line.Report(track, ntp.UnixNano(), stamp, at)
 }
 
 // Tick is called several times a second.
@@ -173,19 +176,26 @@ func (r *recording) rotate(cause timeline.Cause, arrival time.Time) {
 	for _, b := range r.tracks {
 		b.cut(cutForced, 0)
 	}
-	floor := r.c.gaps.end
 	switch cause {
 	case timeline.Step: // back or forth: the new time is the right one
-		floor = 0
-		r.c.gaps.note(media.ReasonClock, "the recorder's clock was set", r.c.gaps.end)
-		r.c.log.Warn("the recorder's clock was set: a new run begins")
+		detail := setClock(r.line.Stepped())
+		r.c.gaps.note(media.ReasonClock, detail, r.c.gaps.end)
+		r.c.log.Warn("a new run begins: " + detail)
 	case timeline.Drift:
 		r.c.log.Debug("the camera's clock and ours differ too much: a new run begins")
 	}
-	r.newRun(arrival, floor)
-	for _, b := range r.tracks {
-		b.replace()
+	r.line.Next(r.instant(arrival))
+	r.newRun(arrival)
+}
+
+// setClock says what was done to the recorder's clock: footage before that is as
+// much off, if it was off then.
+func setClock(by time.Duration) string {
+	way := "forward"
+	if by < 0 {
+		way = "back"
 	}
+	return fmt.Sprintf("the recorder's clock was set %s by %v", way, by.Abs().Round(time.Second/10))
 }
 
 // observe brings the status up to date.
@@ -211,5 +221,24 @@ func (r *recording) observe(now time.Time) {
 		}
 	}
 	notes = append(notes, transportNotes(r.session)...)
+	if note := cameraClock(r.clock); note != "" {
+		notes = append(notes, note)
+	}
 	r.c.status.observe(now, lost, damaged, r.clock, tracks, notes)
+}
+
+// maxClockOff is how far a camera's clock may be from ours without a word: the
+// picture shows it, and it makes footage hard to find.
+const maxClockOff = 2 * time.Second
+
+// cameraClock is what there is to say of a camera's clock.
+func cameraClock(ahead time.Duration) string {
+	switch off := ahead.Abs().Round(time.Second); {
+	case ahead.Abs() <= maxClockOff:
+		return ""
+	case ahead > 0:
+		return fmt.Sprintf("the camera's clock is %v ahead", off)
+	default:
+		return fmt.Sprintf("the camera's clock is %v behind", off)
+	}
 }

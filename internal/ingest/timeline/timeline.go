@@ -15,14 +15,16 @@ import (
 	"nvr/internal/media"
 )
 
-// The rules' numbers.
+// The rules' numbers. A camera whose clock is 2 % slow is found out maxError and
+// 5 s of lag (leastOver) behind the truth, and goes on for the rest of a GOP: with
+// GOPs of up to 4 s no wall time is off by more than half a second.
 const (
-	maxFloor    = 2 * time.Second        // that a run may wait for the end of the one before
 	settle      = 10 * time.Second       // a run's start is the least delayed sample's of that time
 	maxJump     = time.Second            // between RTP's step and the arrival's
-	maxError    = 500 * time.Millisecond // of wall time, before a new run begins
+	maxError    = 300 * time.Millisecond // of wall time, before a new run begins
+	maxStep     = 500 * time.Millisecond // of the recorder's clock, before a new run begins
+	maxApart    = 500 * time.Millisecond // of sound and picture, before a new run begins
 	minHole     = time.Second
-	window      = 10 * time.Second       // in which the least delayed sample is looked for
 	checkEvery  = time.Second            // wall clock against monotonic clock
 	videoSlew   = 500e-6                 // of wall time, per second of it
 	audioSlew   = 5e-3                   // of the audio's place beside the video
@@ -60,18 +62,21 @@ type Placement struct {
 	Restamped bool        // its RTP time stamp made no sense
 }
 
-// Line is the time line of one RTSP session: one run after the other.
+// Line is the time line of one RTSP session: one run after the other. Positions
+// go on from run to run; what a run has of its own is its zero and its wall time.
 type Line struct {
 	tracks []track
 	due    Cause
+	drift  bool // the camera's clock and ours differ too much at present
 
-	begun   Instant
-	floor   int64         // no wall time before it
-	zero    time.Duration // Mono of the run's beginning
-	fixed   bool          // zero is
-	base    int64         // wall time of zero
-	pending time.Duration // error of base that is still to be slewed
-	checked Instant
+	begun    Instant
+	settling bool          // base may become earlier
+	fixed    bool          // zero is
+	zero     time.Duration // Mono of the run's beginning
+	base     int64         // wall time of zero
+	pending  time.Duration // error of base that is still to be slewed
+	checked  Instant
+	stepped  time.Duration // of the recorder's clock, since the run began
 }
 
 // New makes the time line of a session. It begins with Begin.
@@ -83,22 +88,70 @@ func New(tracks ...Track) *Line {
 	return l
 }
 
-// Begin begins a run. No wall time it gives will be before floor: where the
-// run before ended a little in the future, this one waits for it (not longer:
-// then the recorder's clock was set back).
-func (l *Line) Begin(at Instant, floor int64) {
-	if time.Duration(floor-at.Wall) > maxFloor {
-		floor = 0
-	}
-	l.due, l.fixed, l.pending = None, false, 0
-	l.begun, l.checked, l.floor = at, at, floor
+// Begin begins the first run.
+func (l *Line) Begin(at Instant) {
+	l.begin(at)
+	l.settling, l.fixed = true, false
 	for i := range l.tracks {
 		l.tracks[i].reset()
 	}
 }
 
+func (l *Line) begin(at Instant) {
+	l.due, l.drift, l.pending, l.stepped = None, false, 0, 0
+	l.begun, l.checked = at, at
+	for i := range l.tracks {
+		l.tracks[i].wall = 0
+	}
+}
+
+// Next begins another run, with the sample that was placed last. It is dated by
+// what the least delayed samples said lately, not by its own arrival.
+func (l *Line) Next(at Instant) {
+	for i := range l.tracks {
+		l.fix(&l.tracks[i])
+	}
+	m := l.master()
+	if m == nil {
+		l.Begin(at)
+		return
+	}
+	l.begin(at)
+	if l.settling = !m.delays.full(); l.settling { // what was before the hole says nothing of what is behind it
+		m.delays.forget()
+	}
+	moved := m.delays.least - m.origin
+	for i := range l.tracks {
+		t := &l.tracks[i]
+		t.origin += moved + t.pending
+		t.pending, t.ahead = 0, 0
+	}
+	l.zero = m.when(m.last)
+	earliest := l.zero - lateComer
+	for i := range l.tracks {
+		if t := &l.tracks[i]; !t.begun {
+			l.zero = earliest
+		} else {
+			l.zero = max(earliest, min(l.zero, t.when(t.last)))
+		}
+	}
+	if m.reorder == OutOfOrder {
+		l.zero = min(l.zero, m.when(m.last)-reorderLead)
+	}
+	l.base = at.Wall - int64(at.Mono-l.zero)
+}
+
 // Due says whether the run should end at the next sync sample, and why.
-func (l *Line) Due() Cause { return l.due }
+func (l *Line) Due() Cause {
+	if l.due < Drift && l.drift {
+		return Drift
+	}
+	return l.due
+}
+
+// Stepped is by how much the recorder's clock was set forward since the run began;
+// negative: back.
+func (l *Line) Stepped() time.Duration { return l.stepped }
 
 // Reorder says whether pictures may be sent in another order than that in which
 // they are shown, so that a time stamp may be a little before the last.
@@ -129,7 +182,7 @@ func (l *Line) Place(track int, rtp uint32, duration media.Ticks, at Instant) Pl
 		l.due = max(l.due, Hole)
 	}
 	if !p.Restamped {
-		t.sawDelay(at.Mono-p.Time.Duration(t.rate), at.Mono, l.begun.Mono)
+		t.delays.saw(at.Mono-p.Time.Duration(t.rate), at.Mono, max(minHole, 2*t.usual.Duration(t.rate)))
 	}
 	l.Check(at)
 	return p
@@ -142,8 +195,9 @@ func (l *Line) Check(at Instant) {
 	if elapsed < checkEvery {
 		return
 	}
-	if step := time.Duration(at.Wall-l.checked.Wall) - elapsed; step.Abs() > maxError {
+	if step := time.Duration(at.Wall-l.checked.Wall) - elapsed; step.Abs() > maxStep {
 		l.due = Step
+		l.stepped += step
 	}
 	l.checked = at
 	if l.due == Step || !l.fixed {
@@ -156,41 +210,44 @@ func (l *Line) Check(at Instant) {
 	for i := range l.tracks {
 		t := &l.tracks[i]
 		slew := clamp(t.pending, time.Duration(float64(elapsed)*audioSlew))
-		t.offset += slew
+		t.origin += slew
 		t.pending -= slew
 	}
 }
 
 // measure compares what the line says with the least delayed arrivals: the
-// master's with the wall clock, the others' with the master's.
+// master's with the wall clock, the others' with the master's. Nothing arrives
+// before it was taken, so a sample that came early proves its point at once; that
+// all of them come late is believed when it has lasted.
 func (l *Line) measure(at Instant) {
 	m := l.master()
 	if m == nil || !m.fixed {
 		return
 	}
-	if at.Mono-l.begun.Mono <= settle {
+	full := m.delays.full()
+	off := time.Duration(at.Wall - int64(at.Mono-l.zero-m.delays.least+m.origin) - l.base)
+	switch {
+	case l.settling && at.Mono-l.begun.Mono <= settle:
 		// The least delayed sample up to now. Bursts at the start and slow
 		// first packets end here.
-		l.base = min(l.base, at.Wall-int64(at.Mono)+int64(m.anchor-m.offset))
+		l.base += int64(min(off, 0))
 		return
-	}
-	if m.measured {
-		m.measured = false
-		l.pending = time.Duration(at.Wall - int64(at.Mono) + int64(m.least-m.offset) - l.base)
-		if l.pending.Abs() > maxError {
-			l.due = max(l.due, Drift)
-		}
+	case full || off < 0:
+		l.settling = false
+		l.pending, m.ahead = off, -off
+		l.drift = off.Abs() > maxError
 	}
 	for i := range l.tracks {
 		t := &l.tracks[i]
-		if t == m || !t.fixed || !t.measured || !m.hasLeast {
+		if t == m || !t.fixed || !full || !t.delays.full() {
 			continue
 		}
-		t.measured = false
-		t.pending = (t.least - m.least) - (t.offset - m.offset)
-		if t.pending.Abs() > maxError {
-			l.due = max(l.due, Drift)
+		apart := t.delays.least - m.delays.least
+		if by, ok := reported(m, t); ok && (by-apart).Abs() <= maxJump {
+			apart = by
 		}
+		t.pending = apart - (t.origin - m.origin)
+		l.drift = l.drift || t.pending.Abs() > maxApart
 	}
 }
 
@@ -198,7 +255,7 @@ func (l *Line) measure(at Instant) {
 func (l *Line) Start(track int, pos media.Ticks) media.Ticks {
 	t := &l.tracks[track]
 	l.fix(t)
-	return max(0, pos+media.FromDuration(t.offset, t.rate))
+	return max(0, pos+media.FromDuration(t.origin-l.zero, t.rate))
 }
 
 // Wall dates a run's time of the track: the same zero for all tracks, slewed
@@ -206,11 +263,11 @@ func (l *Line) Start(track int, pos media.Ticks) media.Ticks {
 func (l *Line) Wall(track int, start media.Ticks) int64 {
 	t := &l.tracks[track]
 	l.fix(t)
-	t.wall = max(l.base+int64(start.Duration(t.rate)), t.wall+1, l.floor)
+	t.wall = max(l.base+int64(start.Duration(t.rate)), t.wall+1)
 	return t.wall
 }
 
-// fix decides where the run and the track begin, when that is asked for the
+// fix decides where the first run and the track begin, when that is asked for the
 // first time: by then the burst with which a camera may begin has come.
 func (l *Line) fix(t *track) {
 	if !l.fixed {
@@ -218,8 +275,8 @@ func (l *Line) fix(t *track) {
 		heard := 0
 		for i := range l.tracks {
 			if o := &l.tracks[i]; o.begun {
-				if heard == 0 || o.anchor < l.zero {
-					l.zero = o.anchor
+				if heard == 0 || o.delays.least < l.zero {
+					l.zero = o.delays.least
 				}
 				heard++
 			}
@@ -234,7 +291,7 @@ func (l *Line) fix(t *track) {
 	}
 	if !t.fixed && t.begun {
 		t.fixed = true
-		t.offset = t.anchor - l.zero
+		t.origin = t.delays.least
 	}
 }
 

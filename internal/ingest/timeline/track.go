@@ -7,6 +7,10 @@ import (
 )
 
 const (
+	// A step that is so much too long is a jump, if with it wall time would be
+	// so far ahead of the clock.
+	maxLeap   = 200 * time.Millisecond
+	maxFuture = 450 * time.Millisecond
 	// So many jumps of one direction in a row are a new epoch of RTP time.
 	jumpsToBelieve = 3
 	// So many jumps in a row of any direction are no time at all.
@@ -58,22 +62,22 @@ type track struct {
 	spanN   int
 	bias    int // last span was too slow (-1), too fast (1)
 
-	anchor   time.Duration // least (arrival − position) while the run settles
-	least    time.Duration // the same of the last whole window
-	leastNow time.Duration // and of the one in work
-	windowAt time.Duration
-	measured bool // least is news
-	hasLeast bool // there was one
+	delays delays
 
 	fixed   bool
-	offset  time.Duration // of position 0 from the run's zero
-	pending time.Duration // error of offset that is still to be slewed
-	wall    int64         // the last one given
+	origin  time.Duration // Mono of position 0
+	pending time.Duration // error of origin that is still to be slewed
+	ahead   time.Duration // of the least delayed arrivals: what the run's wall time is, at the last look
+	reports reports
+	wall    int64 // the last one given in this run
 
 	period media.Ticks // by arrival: smoothed step
 }
 
-// reset forgets a run, and keeps what was learned of the camera.
+// when is the moment of a position.
+func (t *track) when(pos media.Ticks) time.Duration { return t.origin + pos.Duration(t.rate) }
+
+// reset begins anew, and keeps what was learned of the camera.
 func (t *track) reset() {
 	*t = track{kind: t.kind, rate: t.rate, reorder: t.reorder, byArrival: t.byArrival, usual: t.usual, period: t.period}
 }
@@ -87,7 +91,6 @@ func (t *track) place(rtp uint32, duration media.Ticks, at time.Duration) Placem
 		}
 		t.last, t.top, t.block, t.spanTop = t.pos, t.pos, t.pos, t.pos
 		t.spanAt = at + ratioAfter
-		t.anchor, t.leastNow, t.windowAt = at-t.pos.Duration(t.rate), at-t.pos.Duration(t.rate), at
 		if duration > 0 {
 			t.usual = duration
 		}
@@ -118,13 +121,14 @@ func (t *track) next(rtp uint32, at time.Duration) Placement {
 	delta := step.Duration(t.rate) - since
 	// After a stall samples come in a burst: their steps do not fit their
 	// arrivals, but none is from the future.
-	future := pos.Duration(t.rate) - (at - t.anchor)
+	future := pos.Duration(t.rate) - (at - t.delays.least)
+	leap := delta > maxLeap && future+t.ahead > maxFuture && t.delays.full()
 	depth := media.Ticks(maxDepth)
 	if t.reorder == OutOfOrder {
 		depth = maxDeclaredDepth
 	}
 	inOrder := pos > t.last || t.reorder != InOrder && delta.Abs() <= maxJump && (t.usual == 0 || t.top-pos < depth*t.usual)
-	if inOrder && (delta.Abs() <= maxJump || step > 0 && future <= maxJump) {
+	if inOrder && !leap && (delta.Abs() <= maxJump || step > 0 && future <= maxJump) {
 		t.rtp, t.pos, t.at = rtp, pos, at
 		t.jumps, t.sameWay = 0, 0
 		return Placement{Time: pos}
@@ -251,18 +255,5 @@ func (t *track) learn(p Placement, duration media.Ticks, at time.Duration) {
 			t.pos, t.at = p.Time, at
 		}
 		t.bias, t.spanAt, t.spanTop, t.spanN = bias, at, top, 0
-	}
-}
-
-// sawDelay takes note of the moment at which position 0 would have arrived, had
-// it been delayed like this sample.
-func (t *track) sawDelay(moment, at, runBegan time.Duration) {
-	if at-runBegan <= settle {
-		t.anchor = min(t.anchor, moment)
-	}
-	t.leastNow = min(t.leastNow, moment)
-	if at-t.windowAt >= window {
-		t.least, t.measured, t.hasLeast = t.leastNow, true, true
-		t.leastNow, t.windowAt = moment, at
 	}
 }
