@@ -72,11 +72,11 @@ func (g *gaps) recorded(wall, end int64, accepted bool) {
 }
 
 // close ends the gap at a time. One that was told of must be ended even if it
-// has no length (the recorder's clock went back).
+// has no length, and so is a clock that was set back: the record of it says so.
 func (g *gaps) close(to int64) {
 	g.isOpen = false
 	g.current.Span.To = max(to, g.current.Span.From)
-	if g.announced || !g.current.Span.Empty() {
+	if g.announced || !g.current.Span.Empty() || g.current.Reason == media.ReasonClock {
 		g.offer(g.current)
 	}
 }

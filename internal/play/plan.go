@@ -18,6 +18,9 @@ const (
 	// apart in time without a gap of the whole stream: a record is ≤ 1 s.
 	maxSkew = 2 * time.Second
 
+	// maxLead is the room that a run may have before its first sample.
+	maxLead = 2500 * time.Millisecond
+
 	// maxHead is how many records of a run are looked at to find its beginning:
 	// two tracks are a record or two apart.
 	maxHead = 8
@@ -95,7 +98,10 @@ func (p *planner) selectSamples(e *media.Entry) selection {
 		if !taking && p.startsAt(e, x, decode) {
 			taking = true
 			s.lo, s.decode = i, decode
-			s.shown = max(p.o.Span.From, wallAt(e, decode+media.Ticks(x.Composition)))
+			s.shown = wallAt(e, decode+media.Ticks(x.Composition))
+			if !p.follows(e, decode) {
+				s.shown = max(p.o.Span.From, s.shown)
+			}
 		}
 		if taking {
 			s.hi = i + 1
@@ -119,9 +125,17 @@ func (p *planner) startsAt(e *media.Entry, x media.Sample, decode media.Ticks) b
 	case p.cut.found && p.cut.run == e.Run:
 		p.decoding = decode == p.cut.decode
 	default:
-		p.decoding = x.Sync() && wallAt(e, decode+media.Ticks(x.Composition)) >= from
+		wall := wallAt(e, decode+media.Ticks(x.Composition))
+		p.decoding = x.Sync() && (wall >= from || p.follows(e, decode) && wall >= from-int64(maxSkew))
 	}
 	return p.decoding
+}
+
+// follows reports whether e is at the beginning of a run that goes on where another
+// one, which is in the file, ends. Where the camera's clock is fast it begins a
+// little before the span all the same: nothing of it is left out.
+func (p *planner) follows(e *media.Entry, decode media.Ticks) bool {
+	return p.begun && !p.placed && decode.Duration(e.Params.ClockRate) < maxSkew+maxLead
 }
 
 // placeHead finds the run its place in the file: at its wall time, or right

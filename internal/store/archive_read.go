@@ -5,11 +5,16 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"time"
 
 	"nvr/internal/media"
 	"nvr/internal/store/index"
 	"nvr/internal/store/pool"
 )
+
+// latestCorrection is by how much the time of a run's first records may be
+// corrected, at most: by what a camera sends at once when it is connected to.
+const latestCorrection = 10 * time.Second
 
 // view is a volume as a reader sees it at one moment. A reader of several
 // volumes merges their views; one volume is the same with nothing to merge.
@@ -55,8 +60,8 @@ func merge[T any](lists [][]T, before func(a, b T) bool) []T {
 // mergedEntries is Volume.Entries of all views as one.
 func mergedEntries(ctx context.Context, views []view, id media.StreamID, span media.Span) iter.Seq2[*media.Entry, error] {
 	return func(yield func(*media.Entry, error) bool) {
-		views := reach(views, id, span)
 		bases := runBases(views, id)
+		views := reach(views, id, span, bases)
 		walks := make([]iter.Seq2[found, error], len(views))
 		for i := range views {
 			walks[i] = views[i].walk(ctx, id, span, bases)
@@ -119,7 +124,7 @@ func (w *view) walk(ctx context.Context, id media.StreamID, span media.Span, bas
 			}
 			for i := range groups {
 				g := &groups[i]
-				if g.First >= span.To {
+				if g.First-int64(latestCorrection) >= span.To {
 					continue
 				}
 				stopped := false
@@ -203,11 +208,14 @@ func (p part) before(o part) bool {
 // reach returns the views cut to the pools that can hold what Entries must
 // yield: those whose parts overlap span, and before them those with which the
 // first of them began its run's sync sample, on whatever volume.
-func reach(views []view, id media.StreamID, span media.Span) []view {
+func reach(views []view, id media.StreamID, span media.Span, bases map[media.RunID]int64) []view {
 	lists := make([][]part, len(views))
 	for v := range views {
 		for i, p := range views[v].snapshot {
 			for q := range p.Of(id) {
+				if base, ok := bases[q.Run]; ok {
+					q.Settle(base)
+				}
 				lists[v] = append(lists[v], part{q, v, i})
 			}
 		}
@@ -308,7 +316,13 @@ func mergedSegments(views []view, id media.StreamID) []part {
 			lists[v] = append(lists[v], part{parts[i], v, int(parts[i].Pool)})
 		}
 	}
-	return merge(lists, part.before)
+	parts := merge(lists, part.before)
+	settled := make([]*index.Part, len(parts))
+	for i := range parts {
+		settled[i] = &parts[i].Part
+	}
+	index.Settle(settled, runBases(views, id))
+	return parts
 }
 
 // mergedGaps lists a stream's gaps. parts are its segments.
@@ -399,7 +413,8 @@ func mergedList(ctx context.Context, views []view, q Query, since func(*media.St
 				lasts.To = media.Always.To
 			}
 			for _, at := range shown {
-				if at = intersection(lasts, at); at.Empty() || !at.Overlaps(q.Span) {
+				moment := lasts.Empty() && lasts.From >= max(at.From, q.Span.From) && lasts.From < min(at.To, q.Span.To)
+				if at = intersection(lasts, at); !moment && (at.Empty() || !at.Overlaps(q.Span)) {
 					continue
 				}
 				seen := g

@@ -228,10 +228,19 @@ func (t *track) learn(p Placement, duration media.Ticks, at time.Duration) {
 		if t.inBlock++; !t.stepped {
 			t.block = min(t.block, p.Time)
 		}
-		if t.usual == 0 || t.inBlock == usualBlock {
+		switch {
+		case t.inBlock == usualBlock:
 			t.usual = max(1, (top-t.block)/media.Ticks(t.inBlock))
-			if t.inBlock == usualBlock {
-				t.block, t.inBlock, t.stepped = top, 0, true
+			t.block, t.inBlock, t.stepped = top, 0, true
+		case t.usual == 0:
+			t.usual = max(1, (top-t.block)/media.Ticks(t.inBlock))
+		case !t.stepped && t.reorder != InOrder:
+			// The second picture sent may be the fourth one shown: no two are
+			// closer to each other than the usual step.
+			for _, d := range [...]media.Ticks{p.Time - t.last, p.Time - t.block} {
+				if d = max(d, -d); d > 0 {
+					t.usual = min(t.usual, d)
+				}
 			}
 		}
 	}

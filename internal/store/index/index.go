@@ -104,6 +104,7 @@ func (b *Builder) samples(e *pool.Entry, t *media.Track) {
 
 	video := t.Kind == media.Video
 	offset := e.Start.Duration(t.ClockRate)
+	until := offset + span.Duration()
 	i, known := b.open[e.Stream]
 	fresh := !known || b.parts[i].Run != e.Run
 	if !fresh {
@@ -115,7 +116,7 @@ func (b *Builder) samples(e *pool.Entry, t *media.Track) {
 	if fresh {
 		b.open[e.Stream] = len(b.parts)
 		b.parts = append(b.parts, Part{Stream: e.Stream, Run: e.Run, Span: span, Bytes: int64(e.Length), Samples: int64(e.SampleCount()),
-			Params: e.Params, Pool: b.p.Pool, Sync: e.StartsSync(), video: video, offset: offset})
+			Params: e.Params, Pool: b.p.Pool, Sync: e.StartsSync(), video: video, offset: offset, until: until, early: Provisional(offset)})
 		return
 	}
 	p := &b.parts[i]
@@ -123,7 +124,7 @@ func (b *Builder) samples(e *pool.Entry, t *media.Track) {
 	switch {
 	case video && !p.video: // audio came first: the segment begins with the sync sample all the same
 		p.video, p.Params, p.Samples, p.Sync = true, e.Params, int64(e.SampleCount()), e.StartsSync()
-		p.Span, p.offset = span, offset
+		p.Span, p.offset, p.until, p.early = span, offset, until, Provisional(offset)
 	case video == p.video:
 		p.Samples += int64(e.SampleCount())
 	}
@@ -132,8 +133,8 @@ func (b *Builder) samples(e *pool.Entry, t *media.Track) {
 		// seconds; only ever earlier.
 		p.Span.From = min(p.Span.From, e.Wall-int64(offset-p.offset))
 	}
-	if video == p.video {
-		p.Span.To = max(p.Span.To, span.To)
+	if video == p.video && until > p.until {
+		p.Span.To, p.until, p.early = span.To, until, Provisional(offset)
 	}
 }
 

@@ -9,11 +9,39 @@ import (
 )
 
 // Holes shorter than these are how media is, not gaps: a run's last sample has
-// an estimated duration, a run may begin again to correct its clock.
+// an estimated duration, a run may begin again because a camera's clock is slow.
+// Where a gap is on record, shorter ones count.
 const (
 	holeBetweenRuns = 100 * time.Millisecond
+	holeUnexplained = 600 * time.Millisecond
 	holeInsideRun   = time.Second
 )
+
+// overlapBetweenRuns is by how much a run may begin before the one before it ends:
+// because a camera's clock is fast, or because a camera that is connected to again
+// begins with what it has kept. More is a clock that was set back.
+const overlapBetweenRuns = 10 * time.Second
+
+// Settle corrects what the first seconds of a run say of their time, each run's as
+// bases has it, and lets no segment reach into the one behind it: there the later
+// one knows better what time it was.
+func Settle(segments []*Part, bases map[media.RunID]int64) {
+	for i, p := range segments {
+		if base, ok := bases[p.Run]; ok {
+			p.Settle(base)
+		}
+		if i == 0 || segments[i-1].Run == p.Run {
+			continue
+		}
+		for k := i - 1; k >= 0; k-- { // GOPs as short as a segment
+			before := segments[k]
+			if over := time.Duration(before.Span.To - p.Span.From); over <= 0 || over > overlapBetweenRuns {
+				break
+			}
+			before.Span.To = max(before.Span.From+1, p.Span.From) // not nothing: its samples are there
+		}
+	}
+}
 
 // Segments lists the segments of a stream in the order in which they were
 // recorded, parts of one segment in successive pools joined.
@@ -38,7 +66,9 @@ func continues(a, b *Part, length time.Duration) bool {
 }
 
 func join(a, b *Part) {
-	a.Span.To = max(a.Span.To, b.Span.To)
+	if b.Span.To >= a.Span.To {
+		a.Span.To, a.until, a.early = b.Span.To, b.until, b.early
+	}
 	a.Bytes += b.Bytes
 	if !a.video && b.video {
 		a.video, a.Params, a.Samples = true, b.Params, b.Samples
@@ -77,6 +107,8 @@ func Gaps(known []media.Gap, segments []Part) []media.Gap {
 		}
 		if hole := (media.Span{From: end, To: s.Span.From}); i > 0 && hole.Duration() >= least {
 			gaps = append(gaps, explain(hole, known)...)
+		} else if i > 0 && !sameRun && hole.Duration() < 0 {
+			gaps = append(gaps, setBack(known, end)...)
 		}
 		if sameRun {
 			end = max(end, s.Span.To)
@@ -91,6 +123,18 @@ func Gaps(known []media.Gap, segments []Part) []media.Gap {
 		}
 	}
 	return gaps
+}
+
+// setBack is what is on record of a clock that was set back when the wall time was
+// at: a gap of no length.
+func setBack(known []media.Gap, at int64) []media.Gap {
+	for i := range known {
+		g := &known[i]
+		if g.Reason == media.ReasonClock && g.Span.To == g.Span.From && time.Duration(g.Span.From-at).Abs() < holeInsideRun {
+			return known[i : i+1 : i+1]
+		}
+	}
+	return nil
 }
 
 // explain cuts a hole into the pieces that the records give a reason for. A
@@ -133,7 +177,9 @@ func explain(hole media.Span, known []media.Gap) []media.Gap {
 		}
 	}
 	for _, f := range free {
-		out = append(out, media.Gap{Span: f, Reason: media.ReasonStopped})
+		if f.Duration() >= holeUnexplained {
+			out = append(out, media.Gap{Span: f, Reason: media.ReasonStopped})
+		}
 	}
 	slices.SortFunc(out, func(a, b media.Gap) int { return cmp.Compare(a.Span.From, b.Span.From) })
 	return out

@@ -25,6 +25,8 @@ type Part struct {
 
 	video  bool
 	offset time.Duration // of its beginning from the run's; unprovisional where it is no longer of interest
+	until  time.Duration // of its end,
+	early  bool          // if that is the end of a record that begins provisionally
 }
 
 // Base is the wall time at which the part's run began, as it is known by all
@@ -33,6 +35,16 @@ type Part struct {
 // a little late.
 func (p *Part) Base() (wall int64, ok bool) {
 	return p.Span.From - int64(p.offset), Provisional(p.offset)
+}
+
+// Settle corrects the part's span by what is known of its run by now.
+func (p *Part) Settle(base int64) {
+	if Provisional(p.offset) {
+		p.Span.From = base + int64(p.offset)
+	}
+	if p.early {
+		p.Span.To = base + int64(p.until)
+	}
 }
 
 // Provisional reports whether a record that begins so long after its run may
@@ -84,11 +96,13 @@ type large struct {
 	lane           uint32
 }
 
-// early is the offset of a part from the beginning of its run, while that is
-// provisional: few have one.
+// early is where a part begins and ends in its run, while that is provisional: few
+// have one.
 type early struct {
 	part   uint32
+	ends   bool // until holds
 	offset time.Duration
+	until  time.Duration
 }
 
 func laneOf(p *Part) lane { return lane{p.Stream, p.Run, p.Params, p.video} }
@@ -136,7 +150,7 @@ func (p *Pool) pack(parts []Part, lanes map[lane]*lane) {
 		}
 		if Provisional(q.offset) {
 			flags |= flagEarly
-			p.early = append(p.early, early{uint32(i), q.offset})
+			p.early = append(p.early, early{uint32(i), q.early, q.offset, q.until})
 		}
 		lane, begin, length := known[laneOf(q)], q.Span.From-p.begin, q.Span.To-q.Span.From
 		if begin >= 0 && begin < 1<<beginBits && lane < 1<<(64-beginBits) && length >= 0 && length < 1<<lengthBits && q.Samples < 1<<samplesBits && q.Bytes < 1<<32 {
@@ -168,6 +182,9 @@ func (p *Pool) Part(i int) Part {
 	if bits&flagEarly != 0 {
 		at, _ := slices.BinarySearchFunc(p.early, uint32(i), func(e early, i uint32) int { return cmp.Compare(e.part, i) })
 		part.offset = p.early[at].offset
+		if p.early[at].ends {
+			part.until, part.early = p.early[at].until, true
+		}
 	}
 	return part
 }

@@ -26,6 +26,9 @@ func TestPack(t *testing.T) {
 			p.Span.To = p.Span.From + size()*int64(1-2*rng.IntN(2)) // a clock that went back
 			if rng.IntN(3) == 0 {
 				p.offset = time.Duration(rng.Int64N(int64(baseSettles)+int64(time.Second))) - time.Second
+				if Provisional(p.offset) && rng.IntN(2) == 0 {
+					p.until, p.early = p.offset+time.Duration(rng.Int64N(int64(time.Minute))), true
+				}
 			}
 			parts = append(parts, p)
 		}
