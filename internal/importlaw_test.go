@@ -88,7 +88,8 @@ const law = `
 // testLaw is what tests may know besides what their package may: any package
 // below it, the simulated cameras and disks, and what is listed here.
 const testLaw = `
-	e2e < config, control, ingest, play, store, mux/mp4
+	e2e    < config, control, ingest, play, store, mux/mp4
+	ingest < store
 `
 
 // modules have one room each: a library that is to be replaced is looked for in

@@ -233,12 +233,15 @@ const maxClockOff = 2 * time.Second
 
 // cameraClock is what there is to say of a camera's clock.
 func cameraClock(ahead time.Duration) string {
-	switch off := ahead.Abs().Round(time.Second); {
-	case ahead.Abs() <= maxClockOff:
+	if ahead.Abs() <= maxClockOff {
 		return ""
-	case ahead > 0:
-		return fmt.Sprintf("the camera's clock is %v ahead", off)
-	default:
-		return fmt.Sprintf("the camera's clock is %v behind", off)
 	}
+	way, off := "ahead", ahead.Abs().Round(time.Second).String()
+	if ahead < 0 {
+		way = "behind"
+	}
+	if ahead.Abs() > 48*time.Hour {
+		off = fmt.Sprintf("%d days", ahead.Abs()/(24*time.Hour))
+	}
+	return fmt.Sprintf("the camera's clock is %s %s", off, way)
 }

@@ -28,13 +28,14 @@ type rig struct {
 	now   time.Time
 	seq   [2]uint16
 	stamp [2]uint32
+	ahead time.Duration // what the recorder's clock was set by
 }
 
 func newRig(t testing.TB, every time.Duration, encodings ...string) *rig {
 	t.Helper()
 	now := time.Now()
 	r := &rig{t: t, shelf: newShelf(), now: now}
-	c := New(Options{Stream: testStream, RecordEvery: every, Epoch: now}, r.shelf)
+	c := New(Options{Stream: testStream, RecordEvery: every, Epoch: now, Clock: r.clock}, r.shelf)
 	c.gaps.end = now.UnixNano()
 	r.rec = newRecording(c)
 	for _, e := range encodings {
@@ -53,6 +54,9 @@ func newRig(t testing.TB, every time.Duration, encodings ...string) *rig {
 	r.rec.begin(now)
 	return r
 }
+
+// clock is the recorder's clock.
+func (r *rig) clock(t time.Time) int64 { return t.UnixNano() + int64(r.ahead) }
 
 // wait lets time pass, with a Tick each 100 ms.
 func (r *rig) wait(d time.Duration) {

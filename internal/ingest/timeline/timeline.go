@@ -231,6 +231,7 @@ func (l *Line) measure(at Instant) {
 		// The least delayed sample up to now. Bursts at the start and slow
 		// first packets end here.
 		l.base += int64(min(off, 0))
+		l.drift = full && off > maxError
 		return
 	case full || off < 0:
 		l.settling = false
