@@ -462,3 +462,31 @@ func TestRule12Holes(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 }
+
+// Rule 12, with B pictures: a record that ends anywhere, also before the usual step
+// was to be learned, lasts no more than a picture longer or shorter than it has
+// pictures for.
+func TestRule12LastPicture(t *testing.T) {
+	order := []uint32{3, 1, 2, 6, 4, 5}
+	for n := uint32(3); n < 40; n++ {
+		r := newRig(t, time.Hour, "H264")
+		r.send(0, "6764000aacd9447b0110000003001000000301e0f1225960", false) // says two out of order
+		for i := range n {
+			shown, unit := uint32(0), "658801"
+			if i > 0 {
+				shown, unit = (i-1)/6*6+order[(i-1)%6], "419a01"
+			}
+			r.stamp[0] = shown * 3600
+			r.send(0, unit, true)
+			r.wait(step)
+		}
+		r.rec.close()
+		x := r.shelf.records[0]
+		if d := x.Duration().Duration(90000) - time.Duration(n)*step; d.Abs() > step {
+			t.Errorf("%d pictures: %v too long", n, d)
+		}
+		if last := time.Duration(x.Buffer.Samples[n-1].Duration) * time.Second / 90000; last > step*3/2 {
+			t.Errorf("%d pictures: the last one lasts %v", n, last)
+		}
+	}
+}

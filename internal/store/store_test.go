@@ -412,6 +412,81 @@ func TestRunBase(t *testing.T) {
 	}
 }
 
+// Segments of a run's first seconds are corrected like its records, each of them.
+func TestRunBaseAcrossSegments(t *testing.T) {
+	o := testOptions(t.TempDir())
+	o.SegmentDuration = time.Second / 2
+	r := record(t, o)
+	s := camera(1)
+	for n, ms := range []int64{300, 120, 0, 0} {
+		rec := gop(s, 1, n, 1000)
+		rec.Wall += ms * int64(time.Millisecond)
+		r.Offer(rec)
+	}
+	r.committed(t)
+	l, _ := r.List(t.Context(), Query{Camera: "cam1"})
+	if len(l.Segments) != 4 || len(l.Gaps) != 0 {
+		t.Fatalf("%+v", l)
+	}
+	n := int64(0)
+	for e, err := range r.Entries(t.Context(), s.ID(), media.Span{From: epoch, To: epoch + 1002*second + 1}) {
+		want := media.Span{From: epoch + (1000+n)*second, To: epoch + (1001+n)*second}
+		if got := l.Segments[n].Span; err != nil || got != want || e.Wall != want.From {
+			t.Errorf("segment %d: %v, listed %v, read at %v; want %v", n, err, got, e.Wall, want)
+		}
+		n++
+	}
+	if n != 3 {
+		t.Errorf("%d records before the third second's first moment", n)
+	}
+}
+
+// One run behind the other, a little early or a little late: a camera's clock that
+// is too fast or too slow makes neither overlaps nor gaps.
+func TestRunsJoin(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		by      time.Duration // from the end of the first run to the second
+		gap     *media.Gap    // on record
+		gaps    int
+		clipped bool // the second run's beginning ends the first
+	}{
+		{"the camera's clock is fast", -400 * time.Millisecond, nil, 0, true},
+		{"the camera's clock is slow", 400 * time.Millisecond, nil, 0, false},
+		{"a gap of half a second that is on record", 400 * time.Millisecond, &media.Gap{Reason: media.ReasonUnreachable}, 1, false},
+		{"nobody says why", time.Second, nil, 1, false},
+		{"the clock was set back", -time.Hour, &media.Gap{Reason: media.ReasonClock}, 1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := testOptions(t.TempDir())
+			r := record(t, o)
+			s := camera(1)
+			first, second := gop(s, 1, 0, 1000), gop(s, 2, 0, 1000)
+			end := first.End()
+			second.Wall = end + int64(c.by)
+			want := []media.Span{{From: first.Wall, To: end}, {From: second.Wall, To: second.End()}}
+			if c.clipped {
+				want[0].To = second.Wall
+			}
+			r.Offer(first)
+			if c.gap != nil {
+				g := *c.gap
+				g.Stream, g.Span = s, media.Span{From: end, To: max(end, second.Wall)}
+				r.OfferGap(g)
+			}
+			r.Offer(second)
+			r.committed(t)
+			l, err := r.List(t.Context(), Query{Camera: "cam1"})
+			if err != nil || len(l.Segments) != 2 || l.Segments[0].Span != want[0] || l.Segments[1].Span != want[1] {
+				t.Errorf("%v, %+v, want %v", err, l.Segments, want)
+			}
+			if len(l.Gaps) != c.gaps || c.gap != nil && l.Gaps[0].Reason != c.gap.Reason {
+				t.Errorf("gaps: %+v", l.Gaps)
+			}
+		})
+	}
+}
+
 func TestInUse(t *testing.T) {
 	o := testOptions(t.TempDir())
 	record(t, o)
