@@ -118,6 +118,40 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
+// In the night in which the clock is put back an hour comes twice. It is two hours of
+// UTC: what is printed tells them apart, and what is read has to.
+func TestNightOfTwoHours(t *testing.T) {
+	for _, c := range []struct{ zone, local, first, second, before, after string }{
+		{"Europe/Berlin", "2026-10-25T02:30:00", "2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00", "2026-10-25T01:59:59", "2026-10-25T03:00:00"},
+		{"America/New_York", "2026-11-01T01:00:00", "2026-11-01T01:00:00-04:00", "2026-11-01T01:00:00-05:00", "2026-11-01T00:59:59", "2026-11-01T02:00:00"},
+		{"Australia/Lord_Howe", "2026-04-05T01:45:00", "2026-04-05T01:45:00+11:00", "2026-04-05T01:45:00+10:30", "2026-04-05T01:29:59", "2026-04-05T02:00:00"},
+	} {
+		zone, err := time.LoadLocation(c.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said bytes.Buffer
+		console := &console{err: &said, now: time.Now, zone: zone}
+		if _, err := console.span(c.local, ""); err == nil || !strings.Contains(err.Error(), c.first) || !strings.Contains(err.Error(), c.second) {
+			t.Errorf("%s in %s: %v, want both %s and %s", c.local, c.zone, err, c.first, c.second)
+		}
+		twice, err := console.span(c.first, c.second)
+		if err != nil || twice.Duration() != time.Hour && twice.Duration() != 30*time.Minute {
+			t.Errorf("%s: %v, %v between the two", c.zone, err, twice.Duration())
+		}
+		if a, b := timestamp(twice.From), timestamp(twice.To); a == b || !strings.HasSuffix(a, "Z") {
+			t.Errorf("printed as %s and %s", a, b)
+		}
+		night, err := console.span(c.before, c.after)
+		if err != nil || night.Duration() < 90*time.Minute-30*time.Minute {
+			t.Errorf("%s: %v, the night lasts %v", c.zone, err, night.Duration())
+		}
+		if !strings.Contains(said.String(), "--from is local time: ") {
+			t.Errorf("said %q", said.String())
+		}
+	}
+}
+
 func FuzzParseTime(f *testing.F) {
 	for _, s := range []string{"2026-02-19T14:00:00Z", "-10m", "1771509600.25", "2026-02-19 14:00", "-99999999d"} {
 		f.Add(s)

@@ -136,6 +136,10 @@ func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error
 		}
 	}
 
+	if clock := clockState(c.now()); clock == "free" || clock == "wrong" {
+		c.log.Warn("the machine's clock is not kept right: footage may be dated wrong until it is set (docs/time.md)", "clock", clock)
+	}
+
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	r.listen(ctx, c, &beside)

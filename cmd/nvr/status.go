@@ -15,6 +15,7 @@ import (
 
 	"nvr/internal/config"
 	"nvr/internal/control"
+	"nvr/internal/doctor"
 	"nvr/internal/ingest"
 	"nvr/internal/store"
 )
@@ -36,6 +37,7 @@ Examples:
 type statusDocument struct {
 	Version   string         `json:"version"`
 	Recording bool           `json:"recording"`
+	Clock     string         `json:"clock"` // "synchronised", "free" (nobody keeps it), "wrong" (it shows a time that is past) or "unknown"
 	PID       int            `json:"pid,omitempty"`
 	Since     string         `json:"since,omitempty"`
 	Volume    volumeStatus   `json:"volume"`  // the first of the volumes
@@ -86,7 +88,7 @@ func newSession(s ingest.Status) *sessionStatus {
 // newStatus describes the volumes and the cameras of the configuration.
 func newStatus(conf *config.Config, a *store.Archive) statusDocument {
 	s := a.Status()
-	d := statusDocument{Version: versionNumber(), Streams: newStreams(conf, s.Streams), Cameras: []cameraStatus{}, Promises: newPromises(conf, s, 0)}
+	d := statusDocument{Version: versionNumber(), Clock: clockState(time.Now()), Streams: newStreams(conf, s.Streams), Cameras: []cameraStatus{}, Promises: newPromises(conf, s, 0)}
 	for _, v := range s.Volumes {
 		d.Volumes = append(d.Volumes, volumeStatus{VolumeStatus: v, Oldest: stamp(v.Oldest), Newest: stamp(v.Newest), LastCommit: stamp(v.LastCommit), Streams: newStreams(conf, v.Streams)})
 	}
@@ -109,6 +111,20 @@ func newStreams(conf *config.Config, streams []store.StreamStatus) []streamStatu
 		all = append(all, streamStatus{st, volumes[st.Volume].Name, stamp(st.Oldest), stamp(st.Newest)})
 	}
 	return all
+}
+
+// clockState is how the machine's clock is kept.
+func clockState(now time.Time) string {
+	c, err := doctor.Host{}.Clock()
+	switch {
+	case now.Before(built()):
+		return "wrong"
+	case err != nil:
+		return "unknown"
+	case !c.Synchronised:
+		return "free"
+	}
+	return "synchronised"
 }
 
 // stamp is timestamp, or nothing for no time.
@@ -169,6 +185,12 @@ func (d *statusDocument) print(c *console) error {
 		fmt.Fprintf(w, "recording\tsince %s, pid %d\n", d.Since, d.PID)
 	} else {
 		fmt.Fprintf(w, "recording\tno\n")
+	}
+	switch d.Clock {
+	case "free":
+		fmt.Fprintf(w, "clock\tnot synchronised: footage may be dated wrong (docs/time.md)\n")
+	case "wrong":
+		fmt.Fprintf(w, "clock\tWRONG, it shows a time before this program was built: footage is dated wrong (docs/time.md)\n")
 	}
 	for i := range d.Volumes {
 		if len(d.Volumes) > 1 {

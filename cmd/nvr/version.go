@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"time"
 )
 
 // version is set by the Makefile: -ldflags "-X main.version=…".
@@ -46,6 +47,20 @@ func versionNumber() string {
 		return "devel"
 	}
 	return commit + dirty
+}
+
+// built is a time before which this program was not: that of the commit, or of this
+// line where that is not known.
+func built() time.Time {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if t, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
+				at = t
+			}
+		}
+	}
+	return at
 }
 
 // printJSON is how every command prints data.

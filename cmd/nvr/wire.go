@@ -62,6 +62,7 @@ func archiveOptions(conf *config.Config, epoch time.Time, log *slog.Logger) stor
 func newCamera(conf *config.Config, c config.Camera, epoch time.Time, recorder ingest.Recorder, log *slog.Logger) *ingest.Camera {
 	o := ingestOptions(c, log)
 	o.RecordEvery, o.Epoch = store.Beat(conf.Storage.CommitInterval), epoch
+	o.NotBefore = built().UnixNano()
 	return ingest.New(o, recorder)
 }
 

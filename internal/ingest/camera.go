@@ -65,6 +65,10 @@ type Options struct {
 	// is t.UnixNano(); tests set it.
 	Clock func(t time.Time) int64
 
+	// NotBefore is a time that is past for certain, ns of the Unix epoch: where the
+	// recorder's clock shows an earlier one, each run says so.
+	NotBefore int64
+
 	// Dial makes connections; nil is net.Dialer's.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 

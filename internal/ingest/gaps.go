@@ -58,6 +58,11 @@ func (g *gaps) note(why media.Reason, detail string, from int64) {
 	g.current = media.Gap{Stream: g.stream, Span: media.Span{From: from}, Reason: why, Detail: detail}
 }
 
+// mark says something of a moment: a gap of no length.
+func (g *gaps) mark(why media.Reason, detail string, at int64) {
+	g.offer(media.Gap{Stream: g.stream, Span: media.Span{From: at, To: at}, Reason: why, Detail: detail})
+}
+
 // recorded tells that a record of the leading track was offered: what gap there
 // was ends with it, and where it was refused the next one begins.
 func (g *gaps) recorded(wall, end int64, accepted bool) {

@@ -82,7 +82,11 @@ func (r *recording) begin(now time.Time) {
 
 // newRun begins a run: video from its next sync sample, audio at once.
 func (r *recording) newRun(now time.Time) {
-	r.run = nextRun(time.Unix(0, r.c.o.Clock(now)))
+	wall := r.c.o.Clock(now)
+	r.run = nextRun(time.Unix(0, wall))
+	if wall < r.c.o.NotBefore {
+		r.c.gaps.mark(media.ReasonClock, clockUnsure, wall)
+	}
 	for _, b := range r.tracks {
 		b.newRun()
 	}
@@ -187,6 +191,10 @@ func (r *recording) rotate(cause timeline.Cause, arrival time.Time) {
 	r.line.Next(r.instant(arrival))
 	r.newRun(arrival)
 }
+
+// clockUnsure is said of runs that begin at a time that cannot be. When the clock is
+// set, setClock tells by how much they are off.
+const clockUnsure = "the recorder's clock was not set: this run is dated wrong"
 
 // setClock says what was done to the recorder's clock: footage before that is as
 // much off, if it was off then.

@@ -434,6 +434,21 @@ func TestRule9RecorderClock(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no battery, and the runs say so", func(t *testing.T) {
+		f := newFilm(t, "H264")
+		f.rec.c.o.NotBefore = f.now.UnixNano()
+		f.ahead = -since2000
+		f.rec.c.gaps.end = f.clock(f.now)
+		f.rec.begin(f.now)
+		f.roll(shots{n: 100, step: step})
+		f.ahead = 0
+		f.roll(shots{n: 100, step: step})
+		f.rec.close()
+		g := f.shelf.gaps
+		if len(g) != 2 || g[0].Detail != clockUnsure || !g[0].Span.Empty() || g[0].Span.From != f.begun.Add(-since2000).UnixNano() || g[1].Reason != media.ReasonClock || g[1].Span.Empty() {
+			t.Errorf("%+v", g)
+		}
+	})
 	t.Run("a leap second, smeared over a day", func(t *testing.T) {
 		f := newFilm(t, "H264")
 		for range 24 * 60 {

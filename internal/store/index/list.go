@@ -107,13 +107,16 @@ func Gaps(known []media.Gap, segments []Part) []media.Gap {
 		}
 		if hole := (media.Span{From: end, To: s.Span.From}); i > 0 && hole.Duration() >= least {
 			gaps = append(gaps, explain(hole, known)...)
-		} else if i > 0 && !sameRun && hole.Duration() < 0 {
-			gaps = append(gaps, setBack(known, end)...)
 		}
 		if sameRun {
 			end = max(end, s.Span.To)
 		} else {
 			end = s.Span.To
+		}
+	}
+	for _, g := range known { // marks: what is to be known of a moment
+		if g.Span.To != 0 && g.Span.Empty() && g.Reason == media.ReasonClock && len(segments) > 0 {
+			gaps = append(gaps, g)
 		}
 	}
 	// What is on record behind the last segment: closed gaps, then an open one.
@@ -123,18 +126,6 @@ func Gaps(known []media.Gap, segments []Part) []media.Gap {
 		}
 	}
 	return gaps
-}
-
-// setBack is what is on record of a clock that was set back when the wall time was
-// at: a gap of no length.
-func setBack(known []media.Gap, at int64) []media.Gap {
-	for i := range known {
-		g := &known[i]
-		if g.Reason == media.ReasonClock && g.Span.To == g.Span.From && time.Duration(g.Span.From-at).Abs() < holeInsideRun {
-			return known[i : i+1 : i+1]
-		}
-	}
-	return nil
 }
 
 // explain cuts a hole into the pieces that the records give a reason for. A
