@@ -505,3 +505,41 @@ func TestRule12LastPicture(t *testing.T) {
 		}
 	}
 }
+
+// Drift with B pictures, and sound beside them: a run that begins anew has room for
+// its decode times, and nothing is shown before it is decoded.
+func TestRule4DriftWithBPictures(t *testing.T) {
+	for _, rate := range []float64{1.02, 0.98} {
+		r := newRig(t, 800*time.Millisecond, "H264", "PCMA")
+		r.send(0, "6764000aacd9447b0110000003001000000301e0f1225960", false) // says two out of order
+		order := []uint32{0, 3, 1, 2, 6, 4, 5, 9, 7, 8, 12, 10, 11, 15, 13, 14, 18, 16, 17, 21, 19, 20, 24, 22, 23}
+		const gops = 120
+		for gop := range uint32(gops) {
+			for i, shown := range order {
+				unit := "419a01"
+				if i == 0 {
+					unit = "658801"
+				}
+				r.stamp[0] = uint32(float64(gop*25+shown) * 3600 * rate)
+				r.send(0, unit, true)
+				r.send(1, strings.Repeat("d5", 320), true)
+				r.stamp[1] += 320
+				r.wait(step)
+			}
+		}
+		r.rec.close()
+		check(t, r.shelf.records)
+		runs := map[media.RunID]bool{}
+		for i, x := range r.shelf.records {
+			runs[x.Run] = true
+			for _, s := range x.Buffer.Samples {
+				if s.Composition < 0 || media.Ticks(s.Composition).Duration(90000) > 500*time.Millisecond {
+					t.Errorf("record %d: composition %d", i, s.Composition)
+				}
+			}
+		}
+		if n := samples(r.shelf.records); n != 2*25*gops || len(runs) < 3 || len(r.shelf.gaps) > 0 {
+			t.Errorf("%v: %d samples, %d runs, gaps %+v", rate, n, len(runs), r.shelf.gaps)
+		}
+	}
+}
