@@ -293,3 +293,20 @@ func TestDrift(t *testing.T) {
 		}
 	}
 }
+
+// The second run begins before the first one ends: the camera's clock is fast. A
+// span that begins where both are has all of the second run.
+func TestRunsThatOverlap(t *testing.T) {
+	needFFmpeg(t)
+	for _, clips := range [][]*testClip{{loadClip(t, "h264")}, {loadClip(t, "h264"), g711(media.PCMU)}} {
+		a := &archive{}
+		a.record(0, 4, clips...)
+		a.record(3.6, 4, clips...)
+		path, result := export(t, a, ExportOptions{Span: at(3.8, 10)})
+		v := judge(t, path)
+		if len(v.pictures) != 5+100 || result.Runs != 2 || len(result.Gaps) > 0 {
+			t.Errorf("%d tracks: %d pictures in %d runs, want 5 and 100 in two; gaps %v", len(clips), len(v.pictures), result.Runs, result.Gaps)
+		}
+		near(t, "duration", v.duration, 0.2+4)
+	}
+}
