@@ -19,7 +19,7 @@ func TestSimulatedDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const fps = 10
 		d := memdisk.New("/archive")
-		v, err := store.Open(store.Options{Dir: "/archive", Disk: d, Pools: 6, PoolBytes: 32 << 20, CommitInterval: 10 * time.Second, SegmentDuration: time.Minute, Epoch: time.Now()})
+		v, err := store.Open(t.Context(), store.Options{Dir: "/archive", Disk: d, Pools: 6, PoolBytes: 32 << 20, CommitInterval: 10 * time.Second, SegmentDuration: time.Minute, Epoch: time.Now()})
 		if err != nil {
 			t.Fatal(err)
 		}
