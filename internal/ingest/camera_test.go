@@ -65,6 +65,7 @@ func (s *shelf) until(t *testing.T, what string, ok func(records []media.Record,
 		}
 		select {
 		case <-s.changed:
+		case <-time.After(20 * time.Millisecond): // what it is about may not be on the shelf
 		case <-give:
 			t.Fatalf("waited in vain for %s", what)
 		}

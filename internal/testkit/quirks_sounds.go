@@ -142,7 +142,7 @@ func sounds() []Quirk {
 					}
 					return true
 				}
-			}), Want{}},
+			}), Want{Notes: []string{"clock is"}}},
 		{s, "metadata", "ONVIF cameras", "XML metadata in a section of its own", "leaves it alone", 0,
 			func(c *Camera) {
 				c.SDP = func(d string) string {
@@ -193,19 +193,19 @@ func reports() []Quirk {
 			both(withAudio(G711("PCMU")), func(c *Camera) { c.ReportAfter = 30 * time.Second }), Want{Check: clock(0)}},
 		{s, "sr-zero", "many", "NTP time 0", "ignores it", 60 * time.Second, report(func(_ *Track, r *Report) { r.NTP = 0 }), Want{Check: clock(0)}},
 		{s, "sr-1970", "cameras without NTP", "a clock of 1970", "tells how wrong it is; dates nothing by it", 60 * time.Second,
-			report(func(_ *Track, r *Report) { r.NTP = NTP(time.Unix(0, 0).Add(r.At)) }), Want{Check: func(_ *Camera, r *Result) string {
+			report(func(_ *Track, r *Report) { r.NTP = NTP(time.Unix(0, 0).Add(r.At)) }), Want{Notes: []string{"clock is", "behind"}, Check: func(_ *Camera, r *Result) string {
 				if r.Clock > -29*365*24*time.Hour {
 					return fmt.Sprintf("the camera's clock is said to be %v ahead", r.Clock)
 				}
 				return ""
 			}}},
-		{s, "sr-local-time", "many", "local time instead of UTC", "as above", 60 * time.Second, report(ahead(5 * time.Hour)), Want{Check: clock(5 * time.Hour)}},
+		{s, "sr-local-time", "many", "local time instead of UTC", "as above", 60 * time.Second, report(ahead(5 * time.Hour)), Want{Notes: []string{"5h0m0s ahead"}, Check: clock(5 * time.Hour)}},
 		{s, "sr-dst", "many", "the clock steps by an hour in the night of the change", "as above", 60 * time.Second,
 			report(func(_ *Track, r *Report) {
 				if r.N > 6 {
 					r.NTP -= 3600 << 32
 				}
-			}), Want{Check: clock(-time.Hour)}},
+			}), Want{Notes: []string{"1h0m0s behind"}, Check: clock(-time.Hour)}},
 		{s, "sr-steps", "many", "the clock is stepped at each NTP sync", "as above", 60 * time.Second,
 			report(func(_ *Track, r *Report) { r.NTP += uint64(r.N%3) << 32 }), Want{Check: func(*Camera, *Result) string { return "" }}},
 		{s, "sr-unrelated", "uvgRTP, werift", "RTP time in reports that has nothing to do with the packets", "does not believe it", 60 * time.Second,
