@@ -50,8 +50,10 @@ const law = `
 	# A camera's life. It never names the store: it declares a Recorder.
 	ingest/rtsp
 	ingest/timeline
+	ingest/mpegts
+	ingest/exec
 	ingest/rtp < codec/bits, codec/nal, codec/aac, codec/av1, codec/h264, codec/h265, codec/jpeg, codec/opus
-	ingest     < codec/bits, codec/nal, codec/aac, codec/av1, codec/h264, codec/h265, codec/jpeg, codec/opus, ingest/rtsp, ingest/rtp, ingest/timeline
+	ingest     < codec/bits, codec/nal, codec/aac, codec/av1, codec/h264, codec/h265, codec/jpeg, codec/opus, ingest/rtsp, ingest/rtp, ingest/timeline, ingest/mpegts, ingest/exec
 
 	# Clothes for the wire, and a reader's session. It never names the store
 	# either: it declares an Archive.
@@ -94,7 +96,7 @@ const testLaw = `
 
 // modules have one room each: a library that is to be replaced is looked for in
 // one place. x/sys is the kernel's door and has one for files, one for sockets, one
-// for looking around.
+// for processes, one for looking around.
 const modules = `
 	github.com/alecthomas/kong           < cmd/nvr
 	github.com/bluenviron/mediacommon/v2 < codec
@@ -103,7 +105,7 @@ const modules = `
 	github.com/lmittmann/tint            < cmd/nvr
 	github.com/pelletier/go-toml/v2      < config
 	github.com/schollz/progressbar/v3    < cmd/nvr
-	golang.org/x/sys                     < disk, doctor, ingest/rtsp
+	golang.org/x/sys                     < disk, doctor, ingest/rtsp, ingest/exec
 	golang.org/x/term                    < cmd/nvr
 `
 

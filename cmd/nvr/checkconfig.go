@@ -38,6 +38,9 @@ func (v checkConfigCmd) Run(c *console) error {
 		for _, warning := range sameDisk(conf) {
 			fmt.Fprintln(c.err, "warning:", warning)
 		}
+		for _, warning := range programsMissing(conf) {
+			fmt.Fprintln(c.err, "warning:", warning)
+		}
 		return printPromises(c.out, v.promises(c, conf))
 	}
 	conf, warnings, err := config.Load(c.configPath, c.env)

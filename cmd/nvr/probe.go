@@ -35,6 +35,7 @@ Examples:
 // probed is what probe tells.
 type probed struct {
 	URL      string             `json:"url"` // without credentials
+	Source   string             `json:"source,omitempty"` // of a camera that is a program
 	Device   *onvif.Information `json:"device,omitempty"`
 	Endpoint string             `json:"endpoint,omitempty"`
 	Clock    *float64           `json:"clock_seconds,omitempty"` // of the ONVIF service, ahead of ours
@@ -60,6 +61,9 @@ func (v probeCmd) Run(c *console) error {
 		return err
 	}
 	p := probed{URL: c.showURL(camera.URL)}
+	if program(camera) != nil {
+		p.Source = camera.Source
+	}
 	q := &quirks{}
 	if config.IsONVIF(camera.URL) {
 		camera.URL, err = p.ask(c, camera, q)
@@ -201,6 +205,7 @@ func (p *probed) print(c *console) {
 		return
 	}
 	row("camera", p.URL)
+	row("source", p.Source)
 	if p.Device != nil {
 		row("device", describeDevice(*p.Device))
 		row("endpoint", p.Endpoint)

@@ -66,6 +66,7 @@ type cameraStatus struct {
 	ID      string         `json:"id"`
 	Name    string         `json:"name"`
 	Enabled bool           `json:"enabled"`
+	Source  string         `json:"source"` // "url", "exec" or "gstreamer"
 	Volume  string         `json:"volume,omitempty"`  // that it is being recorded into
 	Home    string         `json:"home,omitempty"`    // where it belongs
 	Session *sessionStatus `json:"session,omitempty"` // while recording
@@ -94,7 +95,7 @@ func newStatus(conf *config.Config, a *store.Archive) statusDocument {
 	}
 	d.Volume = d.Volumes[0]
 	for _, c := range conf.Cameras {
-		camera := cameraStatus{ID: c.ID, Name: c.Name, Enabled: c.Enabled}
+		camera := cameraStatus{ID: c.ID, Name: c.Name, Enabled: c.Enabled, Source: c.Source}
 		for _, p := range s.Cameras {
 			if p.Camera == c.ID && (camera.Volume == "" || p.Stream == streamName) {
 				camera.Volume, camera.Home = p.Volume, p.Home
@@ -312,7 +313,11 @@ func (s cameraStatus) state() string {
 	case s.Session == nil:
 		return "not recording"
 	}
-	return string(s.Session.State)
+	state := string(s.Session.State)
+	if s.Source != config.SourceURL {
+		state += " (" + s.Source + ")"
+	}
+	return state
 }
 
 // transport is how the media come now, and with TLS how the camera is known.

@@ -71,6 +71,7 @@ func ingestOptions(c config.Camera, log *slog.Logger) ingest.Options {
 	return ingest.Options{
 		Stream:               stream(c),
 		URL:                  c.URL,
+		Program:              program(c),
 		Locate:               locate(c, log),
 		Username:             c.Username,
 		Password:             c.Password.Reveal(),

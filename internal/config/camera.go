@@ -36,7 +36,7 @@ func (d *decoder) camera(t table, storage Storage) (c Camera, idAt place) {
 			d.wrong(at, t.key+".name", "is too long or has control characters", fmt.Sprintf("use at most %d bytes of printable text", maxNameLength))
 		}
 	}
-	d.address(t, &c)
+	d.source(t, &c)
 	if profile, at, ok := t.text("profile"); ok {
 		c.Profile = profile
 		switch {
@@ -89,7 +89,7 @@ func (d *decoder) keeping(t table, c *Camera, storage Storage) {
 // address reads where the camera is and what opens it.
 func (d *decoder) address(t table, c *Camera) {
 	raw, at, ok := t.text("url")
-	if !ok {
+	if !ok && c.Source == SourceURL {
 		t.missing("url", `say where the camera is, e.g. url = "rtsp://192.168.1.10:554/stream1"`)
 	}
 	var inURL userinfo
@@ -133,7 +133,7 @@ func (d *decoder) address(t table, c *Camera) {
 	case inURL.hasPassword:
 		c.Password = NewSecret(inURL.password)
 	}
-	if c.Username == "" && (hasPassword || hasFile) && t.node.find("username") == nil {
+	if c.Source == SourceURL && c.Username == "" && (hasPassword || hasFile) && t.node.find("username") == nil {
 		d.wrong(t.node.at, t.key+".username", "is missing, but there is a password", `write username = "…"`)
 	}
 }

@@ -68,9 +68,11 @@ func (s *Storage) names() []string {
 // Camera is one of the tables [[cameras]].
 type Camera struct {
 	ID                   string
-	Name                 string // ID where the file says none
-	URL                  string // rtsp:// or onvif://, without credentials
-	Profile              string // of an onvif:// camera: token or name; empty: the best
+	Name                 string  // ID where the file says none
+	Source               string  // SourceURL, SourceExec or SourceGStreamer
+	URL                  string  // of SourceURL: rtsp:// or onvif://, without credentials
+	Program              Program // of the others
+	Profile              string  // of an onvif:// camera: token or name; empty: the best
 	Username             string
 	Password             Secret
 	Transport            string // "auto", "tcp", "udp", "multicast" or "http"
@@ -82,6 +84,26 @@ type Camera struct {
 	MinDays, MaxDays     int    // of footage that is to be kept, and that may be shown; 0: no such promise
 
 	urlSecrets []Secret
+}
+
+// The sources of a camera.
+const (
+	SourceURL       = "url"
+	SourceExec      = "exec"
+	SourceGStreamer = "gstreamer"
+)
+
+// The formats of a program's output.
+const (
+	FormatMPEGTS = "mpegts"
+	FormatRTP    = "rtp"
+)
+
+// Program is what is run where the source is no URL.
+type Program struct {
+	Command []Secret // the program and its arguments
+	Format  string   // FormatMPEGTS or FormatRTP
+	RTPMap  []string // of FormatRTP, as a=rtpmap has it; nil: one track of H.264
 }
 
 // Secrets returns what must not be printed: the password, and passwords in the
@@ -98,7 +120,7 @@ func (c *Camera) Secrets() []Secret {
 // messages and docs/config.md all use this one table.
 type Key struct {
 	Name     string
-	Type     string // "text", "whole number" or "true or false"
+	Type     string // "text", "list of texts", "whole number" or "true or false"
 	Default  string // as written in TOML; empty: none
 	Min, Max int64  // of whole numbers
 	Why      string // of the limits
@@ -126,6 +148,9 @@ const (
 	maxIDLength         = 64
 	maxNameLength       = 256
 	maxURLLength        = 2048
+	maxArguments        = 1024
+	maxCommandBytes     = 64 << 10
+	maxRTPMaps          = 16
 	maxSecretBytes      = 4096 // a password file is one line
 	maxAuthoritiesBytes = 1 << 20
 	maxConfigBytes      = 1 << 20
@@ -196,7 +221,17 @@ var CameraKeys = []Key{
 	{Name: "name", Type: typeText, Default: `the id`,
 		Doc: "What people call it."},
 	{Name: "url", Type: typeText,
-		Doc: "`rtsp://[user:password@]host[:port]/path`, or `rtsps://` for TLS; or `onvif://[user:password@]host[:port]` or `onvif://urn:uuid:…`: the camera is asked where its stream is ([onvif.md](onvif.md)). Special characters in user and password percent-encoded, or use the keys below. `${NAME}` is replaced by that environment variable."},
+		Doc: "Required, unless `source` says otherwise. `rtsp://[user:password@]host[:port]/path`, or `rtsps://` for TLS; or `onvif://[user:password@]host[:port]` or `onvif://urn:uuid:…`: the camera is asked where its stream is ([onvif.md](onvif.md)). Special characters in user and password percent-encoded, or use the keys below. `${NAME}` is replaced by that environment variable."},
+	{Name: "source", Type: typeText, Default: `"url"`,
+		Doc: "What the camera is: `\"url\"`, or a program that writes its stream: `\"exec\"` or `\"gstreamer\"` ([sources.md](sources.md)). A file that names programs must not be writable by others."},
+	{Name: "command", Type: typeTexts,
+		Doc: "With `source = \"exec\"`: the program and its arguments, one text each; no shell reads them. `${NAME}` is replaced by that environment variable."},
+	{Name: "pipeline", Type: typeText,
+		Doc: "With `source = \"gstreamer\"`: what `gst-launch-1.0` is given. Where it has no `fdsink`, the muxer and the sink are added. `${NAME}` is replaced by that environment variable."},
+	{Name: "format", Type: typeText, Default: `"mpegts"`,
+		Doc: "What the program writes to its standard output: `\"mpegts\"` (MPEG-TS, ISO/IEC 13818-1) or `\"rtp\"` (RTP packets behind their lengths, RFC 4571)."},
+	{Name: "rtpmap", Type: typeTexts,
+		Doc: "With `format = \"rtp\"`: what the payload types are, as in SDP: `[\"96 H264/90000\", \"97 OPUS/48000/2\"]`. Without it, the type of the first packet is H.264."},
 	{Name: "profile", Type: typeText,
 		Doc: "With `onvif://`: which of the camera's profiles is recorded, by name or token as `nvr probe` shows them. Without it, the one with the largest picture."},
 	{Name: "max_reconnect_attempts", Type: typeNumber, Default: "0", Min: 0, Max: maxReconnects,
@@ -233,6 +268,7 @@ var CameraKeys = []Key{
 // The types of a Key.
 const (
 	typeText   = "text"
+	typeTexts  = "list of texts"
 	typeNumber = "whole number"
 	typeFlag   = "true or false"
 )

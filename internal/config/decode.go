@@ -14,6 +14,7 @@ import (
 // decoder turns the tree into a Config and collects all that is wrong with it.
 type decoder struct {
 	file, dir string
+	mode      fs.FileMode // of the file
 	env       LookupEnv
 	readFile  func(path string, limit int64) ([]byte, fs.FileMode, error)
 	problems  Problems
@@ -240,8 +241,8 @@ func (t table) get(name string, kind unstable.Kind, example string) (*node, bool
 }
 
 func (k Key) article() string {
-	if k.Type == typeNumber {
-		return "a " + typeNumber
+	if k.Type == typeNumber || k.Type == typeTexts {
+		return "a " + k.Type
 	}
 	return k.Type
 }
@@ -265,6 +266,30 @@ func (t table) number(name string) int {
 		t.d.wrong(v.at, t.key+"."+name, what, fmt.Sprintf("use %d to %d (%s)", k.Min, k.Max, k.Why))
 	}
 	return int(n)
+}
+
+// texts returns a list of texts that is there and not empty, and where each is.
+func (t table) texts(name, example string, most int) (list []string, places []place, ok bool) {
+	v, ok := t.get(name, unstable.Array, example)
+	if !ok {
+		return nil, nil, false
+	}
+	switch {
+	case len(v.items) == 0:
+		t.d.wrong(v.at, t.key+"."+name, "is empty", "write "+name+" = "+example)
+		return nil, nil, false
+	case len(v.items) > most:
+		t.d.wrong(v.at, t.key+"."+name, fmt.Sprintf("has %d entries", len(v.items)), fmt.Sprintf("use at most %d", most))
+		return nil, nil, false
+	}
+	for i, item := range v.items {
+		if item.kind != unstable.String {
+			t.d.wrong(item.at, fmt.Sprintf("%s.%s[%d]", t.key, name, i), "is "+item.describe()+", not text", "write "+name+" = "+example)
+			return nil, nil, false
+		}
+		list, places = append(list, item.text), append(places, item.at)
+	}
+	return list, places, true
 }
 
 func (t table) flag(name string) bool {

@@ -15,7 +15,7 @@ type LookupEnv func(name string) (value string, found bool)
 // Load reads the configuration file at path. Its error is Problems where the
 // content is to blame. Warnings are about a configuration that can be run.
 func Load(path string, env LookupEnv) (c *Config, warnings Problems, err error) {
-	content, _, err := readAtMost(path, maxConfigBytes)
+	content, mode, err := readAtMost(path, maxConfigBytes)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, fmt.Errorf("%s: no such file: write one (config.example.toml shows how) or name yours with --config FILE", path)
@@ -26,7 +26,7 @@ func Load(path string, env LookupEnv) (c *Config, warnings Problems, err error) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	return parse(path, dir, content, env, readAtMost)
+	return parse(path, dir, content, mode, env, readAtMost)
 }
 
 // readAtMost reads a small regular file and tells its mode.
@@ -51,9 +51,9 @@ func readAtMost(path string, limit int64) ([]byte, fs.FileMode, error) {
 }
 
 // parse is Load without the disk.
-func parse(file, dir string, content []byte, env LookupEnv, readFile func(string, int64) ([]byte, fs.FileMode, error)) (*Config, Problems, error) {
+func parse(file, dir string, content []byte, mode fs.FileMode, env LookupEnv, readFile func(string, int64) ([]byte, fs.FileMode, error)) (*Config, Problems, error) {
 	root, problems := grow(file, content)
-	d := decoder{file: file, dir: dir, env: env, readFile: readFile, problems: problems}
+	d := decoder{file: file, dir: dir, mode: mode, env: env, readFile: readFile, problems: problems}
 	var c Config
 	if root != nil {
 		c = d.config(root)

@@ -53,7 +53,11 @@ func TestFiles(t *testing.T) {
 				}
 				return content, 0o600, nil
 			}
-			c, warnings, err := parse("config.toml", "/etc/nvr", files["config.toml"], testEnv, read)
+			mode := fs.FileMode(0o644)
+			if _, open := files["writable"]; open {
+				mode = 0o666
+			}
+			c, warnings, err := parse("config.toml", "/etc/nvr", files["config.toml"], mode, testEnv, read)
 			got := describe(c, warnings, err)
 			if want := string(files["want"]); got != want && *update {
 				for i, f := range archive.Files {
@@ -98,6 +102,9 @@ func describe(c *Config, warnings Problems, err error) string {
 		var secrets []string
 		for _, s := range cam.Secrets() {
 			secrets = append(secrets, s.Reveal())
+		}
+		if cam.Source != SourceURL {
+			fmt.Fprintf(&b, "%s %q writes %s %q\n", cam.Source, cam.Program.Arguments(), cam.Program.Format, cam.Program.RTPMap)
 		}
 		tls := ""
 		if cam.TLS.Fingerprint != nil || cam.TLS.Roots != nil || cam.TLS.Insecure || cam.TLS.MinVersion != 0 {
@@ -265,7 +272,7 @@ func FuzzLoad(f *testing.F) {
 		f.Add(archive.Files[0].Data)
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		c, _, err := parse("config.toml", "/etc/nvr", content, testEnv, func(string, int64) ([]byte, fs.FileMode, error) {
+		c, _, err := parse("config.toml", "/etc/nvr", content, 0o644, testEnv, func(string, int64) ([]byte, fs.FileMode, error) {
 			return []byte("geheim"), 0o600, nil
 		})
 		if (c == nil) == (err == nil) {

@@ -45,6 +45,9 @@ type Options struct {
 	URL                string // without user info
 	Username, Password string
 
+	// Program, if not nil, is run instead: there is no URL.
+	Program *Program
+
 	// Locate, if not nil, is asked for the URL before each connection. It must end
 	// with ctx. An error that wraps ErrUnauthorized is about the password.
 	Locate func(ctx context.Context) (url string, err error)
@@ -128,7 +131,7 @@ func (c *Camera) Run(ctx context.Context) error {
 	for failures := 0; ; {
 		began := time.Now()
 		c.status.connecting(failures + 1)
-		good, err := c.session(ctx)
+		good, err := c.record(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -157,18 +160,60 @@ func (c *Camera) wall() int64 { return c.o.Clock(time.Now()) }
 // Status is a snapshot of how the camera is; it may be called at any time.
 func (c *Camera) Status() Status { return c.status.get() }
 
-// session is one connection's life. It returns for how long media came, and
+// record is one connection's life. It returns for how long media came, and
 // why that ended. A panic ends the session and no more (SEC-02).
-func (c *Camera) session(ctx context.Context) (good time.Duration, err error) {
+func (c *Camera) record(ctx context.Context) (good time.Duration, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &panicError{p, debug.Stack()}
 		}
 	}()
+	rec := newRecording(c)
+	open := c.openRTSP
+	if c.o.Program != nil {
+		open = c.openProgram
+	}
+	s, err := open(ctx, rec)
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	if len(rec.tracks) == 0 {
+		return 0, errNoTracks
+	}
+	rec.begin(time.Now())
+	err = s.Receive(ctx)
+	rec.close()
+	return rec.lasted(), err
+}
+
+// session is a connection to whatever gives a camera's media. It was opened with a
+// recording that has its tracks since.
+type session interface {
+	// Receive hands on what comes until that ends; nil: ctx ended.
+	Receive(ctx context.Context) error
+	Close() error
+}
+
+// rtspSession is one with an RTSP server.
+type rtspSession struct {
+	*rtsp.Session
+	rec *recording
+}
+
+func (s rtspSession) Receive(ctx context.Context) error {
+	err := s.Session.Receive(ctx, s.rec)
+	s.rec.c.way.learn(s.Transport(), s.Stats().Packets, err)
+	return err
+}
+
+// openRTSP asks the camera for its media, and to play.
+func (c *Camera) openRTSP(ctx context.Context, rec *recording) (session, error) {
 	url := c.o.URL
 	if c.o.Locate != nil {
+		var err error
 		if url, err = c.o.Locate(ctx); err != nil {
-			return 0, fmt.Errorf("look up the stream: %w", err)
+			return nil, fmt.Errorf("look up the stream: %w", err)
 		}
 	}
 	s, err := rtsp.Open(ctx, rtsp.Options{
@@ -177,11 +222,15 @@ func (c *Camera) session(ctx context.Context) (good time.Duration, err error) {
 		Memory: &c.memory,
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer s.Close()
+	playing := false
+	defer func() {
+		if !playing {
+			s.Close()
+		}
+	}()
 	c.status.opened(s.Server())
-	rec := newRecording(c)
 	rec.session = s
 	picked := c.pick(s.Medias())
 	for _, p := range picked {
@@ -190,22 +239,18 @@ func (c *Camera) session(ctx context.Context) (good time.Duration, err error) {
 				c.log.Warn("the audio cannot be had", "error", err)
 				continue
 			}
-			return 0, err
+			return nil, err
 		}
 		rec.add(p)
 	}
-	if len(rec.tracks) == 0 {
-		return 0, errNoTracks
+	if len(rec.tracks) > 0 { // or else the caller says so
+		if _, err := s.Play(ctx); err != nil {
+			return nil, err
+		}
+		c.carried(s)
 	}
-	if _, err := s.Play(ctx); err != nil {
-		return 0, err
-	}
-	c.carried(s)
-	rec.begin(time.Now())
-	err = s.Receive(ctx, rec)
-	c.way.learn(s.Transport(), s.Stats().Packets, err)
-	rec.close()
-	return rec.lasted(), err
+	playing = true
+	return rtspSession{s, rec}, nil
 }
 
 // trouble logs why there is nothing to record: each reason when it begins, and

@@ -120,6 +120,14 @@ func (r *recording) Packet(track int, pkt []byte, arrival time.Time) {
 	r.receivers[track].Packet(pkt, arrival)
 }
 
+// unit takes what came by another way than RTP.
+func (r *recording) unit(track int, p rtp.Packet) {
+	if !p.Arrival.Before(r.cutAt) {
+		r.cut(p.Arrival)
+	}
+	r.receivers[track].Unit(p)
+}
+
 // SenderReport compares the camera's clock with ours. It dates no footage:
 // cameras' clocks stand in 1970, or in their own time zone. How far sound and
 // picture are apart it may say.

@@ -148,7 +148,7 @@ func TestAutoRemembers(t *testing.T) {
 	c := New(Options{Stream: testStream, URL: server.URL(1)}, newShelf())
 	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 	defer cancel()
-	if _, err := c.session(ctx); err != nil {
+	if _, err := c.record(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if c.way.first != rtsp.TransportUDP {
@@ -158,7 +158,7 @@ func TestAutoRemembers(t *testing.T) {
 	c.o.URL = other.URL(1)
 	ctx, cancel = context.WithTimeout(t.Context(), 700*time.Millisecond)
 	defer cancel()
-	if _, err := c.session(ctx); err != nil {
+	if _, err := c.record(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if c.way.first != rtsp.TransportTCP {
@@ -178,7 +178,7 @@ func TestSessionsCloseAll(t *testing.T) {
 			before := 0
 			for round := range 6 {
 				ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
-				c.session(ctx)
+				c.record(ctx)
 				cancel()
 				for limit := time.Now().Add(10 * time.Second); server.Stats()[0].Playing > 0; time.Sleep(5 * time.Millisecond) {
 					if time.Now().After(limit) {
