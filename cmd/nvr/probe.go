@@ -34,7 +34,7 @@ Examples:
 
 // probed is what probe tells.
 type probed struct {
-	URL      string             `json:"url"` // without credentials
+	URL      string             `json:"url"`              // without credentials
 	Source   string             `json:"source,omitempty"` // of a camera that is a program
 	Device   *onvif.Information `json:"device,omitempty"`
 	Endpoint string             `json:"endpoint,omitempty"`

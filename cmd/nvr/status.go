@@ -66,7 +66,7 @@ type cameraStatus struct {
 	ID      string         `json:"id"`
 	Name    string         `json:"name"`
 	Enabled bool           `json:"enabled"`
-	Source  string         `json:"source"` // "url", "exec" or "gstreamer"
+	Source  string         `json:"source"`            // "url", "exec" or "gstreamer"
 	Volume  string         `json:"volume,omitempty"`  // that it is being recorded into
 	Home    string         `json:"home,omitempty"`    // where it belongs
 	Session *sessionStatus `json:"session,omitempty"` // while recording

@@ -244,7 +244,6 @@ func (p *Process) reap() {
 // Close ends the program and all of its group, and waits for it: SIGTERM, then SIGKILL.
 func (p *Process) Close() {
 	defer runtime.UnlockOSThread()
-	unix.Close(p.out) // who is writing now stops waiting
 	if p.state == nil {
 		_ = unix.Kill(-p.process.Pid, unix.SIGTERM)
 		if !p.await(termPatience) {
@@ -258,12 +257,14 @@ func (p *Process) Close() {
 			_ = p.process.Release()
 		}
 	}
+	unix.Close(p.out)
 	p.says.drain(time.Now())
 	p.says.close()
 }
 
 // await waits until the program has ended.
 func (p *Process) await(d time.Duration) bool {
+	scrap := make([]byte, 64<<10)
 	for until := time.Now().Add(d); ; time.Sleep(5 * time.Millisecond) {
 		if p.hasEnded() {
 			return true
@@ -271,7 +272,9 @@ func (p *Process) await(d time.Duration) bool {
 		if time.Now().After(until) {
 			return false
 		}
-		p.says.drain(time.Now()) // it may wait for us to listen
+		// It may wait for us to listen, and says goodbye in peace.
+		_, _ = read(p.out, scrap)
+		p.says.drain(time.Now())
 	}
 }
 
