@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,6 +100,9 @@ func Start(o Options) (*Process, error) {
 		return nil, err
 	}
 	defer null.Close()
+	// What we open closes itself; what we were started with may not. Kernels before
+	// 5.11 cannot, and then it is whoever started us who must.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	runtime.LockOSThread()
 	p, err := os.StartProcess(path, o.Command, &os.ProcAttr{
 		Dir:   "/",
