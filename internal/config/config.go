@@ -221,7 +221,7 @@ var CameraKeys = []Key{
 	{Name: "name", Type: typeText, Default: `the id`,
 		Doc: "What people call it."},
 	{Name: "url", Type: typeText,
-		Doc: "Required, unless `source` says otherwise. `rtsp://[user:password@]host[:port]/path`, or `rtsps://` for TLS; or `onvif://[user:password@]host[:port]` or `onvif://urn:uuid:…`: the camera is asked where its stream is ([onvif.md](onvif.md)). Special characters in user and password percent-encoded, or use the keys below. `${NAME}` is replaced by that environment variable."},
+		Doc: "Not with another `source`. `rtsp://[user:password@]host[:port]/path`, or `rtsps://` for TLS; or `onvif://[user:password@]host[:port]` or `onvif://urn:uuid:…`: the camera is asked where its stream is ([onvif.md](onvif.md)). Special characters in user and password percent-encoded, or use the keys below. `${NAME}` is replaced by that environment variable."},
 	{Name: "source", Type: typeText, Default: `"url"`,
 		Doc: "What the camera is: `\"url\"`, or a program that writes its stream: `\"exec\"` or `\"gstreamer\"` ([sources.md](sources.md)). A file that names programs must not be writable by others."},
 	{Name: "command", Type: typeTexts,

@@ -55,7 +55,13 @@ func (s *shelf) poke() {
 // until waits for something to be true of the shelf.
 func (s *shelf) until(t *testing.T, what string, ok func(records []media.Record, gaps []media.Gap) bool) {
 	t.Helper()
-	give := time.After(30 * time.Second)
+	s.untilIn(t, 30*time.Second, what, ok)
+}
+
+// untilIn is until with another patience.
+func (s *shelf) untilIn(t *testing.T, d time.Duration, what string, ok func(records []media.Record, gaps []media.Gap) bool) {
+	t.Helper()
+	give := time.After(d)
 	for {
 		s.mu.Lock()
 		done := ok(s.records, s.gaps)
