@@ -1,6 +1,7 @@
 // Package ingest is a camera's life: connect, record, back off, again.
 //
 //	rtsp      session and paced reading    → RTP packets
+//	exec      a program's output, and mpegts, which takes it apart
 //	rtp       depacketizer of a codec      → access units, written in place
 //	timeline  RTP time and arrival         → media time, wall time, runs
 //	builder   samples                      → records, offered to a Recorder
