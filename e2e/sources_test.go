@@ -88,3 +88,28 @@ func TestSources(t *testing.T) {
 		}
 	}
 }
+
+// A recorder that is killed leaves no program behind: the kernel ends it.
+func TestProgramDiesWithTheRecorder(t *testing.T) {
+	s := newSite(t, 2, 8)
+	file := filepath.Join(s.dir, "number")
+	config := fmt.Sprintf("[storage]\nbase_path = %q\nchunk_size_mb = 8\nmax_pools = 2\n[[cameras]]\nid = \"cam1\"\nsource = \"exec\"\ncommand = [\"sh\", \"-c\", \"echo $$ > %s; exec sleep 600\"]\n", s.ring(), file)
+	if err := os.WriteFile(s.config, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := s.record(t)
+	number := func() string {
+		b, _ := os.ReadFile(file)
+		return strings.TrimSpace(string(b))
+	}
+	waitFor(t, time.Minute, "the program", func() bool { return number() != "" })
+	command := "/proc/" + number() + "/cmdline"
+	runs := func() bool {
+		b, err := os.ReadFile(command)
+		return err == nil && strings.HasPrefix(string(b), "sleep")
+	}
+	waitFor(t, time.Minute, "sleep", runs)
+	r.cmd.Process.Kill()
+	r.wait()
+	waitFor(t, 30*time.Second, "its end", func() bool { return !runs() })
+}

@@ -150,8 +150,14 @@ func (p *program) Close() error {
 func (p *program) begin(ctx context.Context) error {
 	for until := time.Now().Add(beginPatience); ; {
 		n, err := p.fill()
-		if err != nil {
+		now := time.Now()
+		switch {
+		case err != nil:
 			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case now.After(until):
+			return p.nothing()
 		}
 		if n > 0 {
 			if p.c.o.Program.Format == FormatRTP {
@@ -175,11 +181,7 @@ func (p *program) begin(ctx context.Context) error {
 			}
 			continue
 		}
-		now := time.Now()
 		p.process.Tick(now)
-		if now.After(until) {
-			return p.nothing()
-		}
 		if !pause(ctx, programBeat) {
 			return ctx.Err()
 		}

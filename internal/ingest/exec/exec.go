@@ -104,6 +104,9 @@ func Start(o Options) (*Process, error) {
 	// 5.11 cannot, and then it is whoever started us who must.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	runtime.LockOSThread()
+	// Of this thread and what it starts: no sudo, no set-user-ID. It stays so, and we
+	// have no use for either.
+	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	p, err := os.StartProcess(path, o.Command, &os.ProcAttr{
 		Dir:   "/",
 		Env:   environment(o.Env),

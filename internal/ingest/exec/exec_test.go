@@ -134,7 +134,7 @@ func TestIsolated(t *testing.T) {
 	}
 	defer extra.Close()
 	p, _ := shell(t, `env | sort | sed 's/=.*//' | tr '\n' ' '; echo; ls /proc/self/fd | tr '\n' ' '; echo
-		echo $(ulimit -c) $(ulimit -n); echo $TZ $NVR_PASSWORD; pwd; ps -o pgid=,sid= -p $$ 2>/dev/null || cut -d' ' -f5,6 /proc/$$/stat; echo $$; cat`, Options{Env: []string{"NVR_PASSWORD=geheim"}})
+		echo $(ulimit -c) $(ulimit -n) $(grep NoNewPrivs /proc/self/status); echo $TZ $NVR_PASSWORD; pwd; ps -o pgid=,sid= -p $$ 2>/dev/null || cut -d' ' -f5,6 /proc/$$/stat; echo $$; cat`, Options{Env: []string{"NVR_PASSWORD=geheim"}})
 	out, err := all(t, p)
 	p.Close()
 	lines := strings.Split(strings.TrimSpace(out), "\n")
@@ -153,7 +153,7 @@ func TestIsolated(t *testing.T) {
 	if lines[1] != "0 1 2 3 " { // 3 is ls's own
 		t.Errorf("descriptors %q", lines[1])
 	}
-	if lines[2] != "0 256" {
+	if lines[2] != "0 256 NoNewPrivs: 1" {
 		t.Errorf("limits %q", lines[2])
 	}
 	if lines[3] != "Europe/Berlin geheim" || lines[4] != "/" {
