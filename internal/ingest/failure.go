@@ -37,7 +37,7 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 func reasonOf(err error) media.Reason {
 	var network net.Error
 	switch {
-	case errors.Is(err, errNoMedia), errors.Is(err, rtsp.ErrSilent):
+	case errors.Is(err, errNoMedia), errors.Is(err, errNothing), errors.Is(err, rtsp.ErrSilent):
 		return media.ReasonNoMedia
 	case errors.Is(err, rtsp.ErrUnauthorized):
 		return media.ReasonAuth

@@ -57,6 +57,9 @@ const (
 	maxPaceStep = 10 * time.Second
 )
 
+// errNothing says that a program's stream does not begin.
+var errNothing = fmt.Errorf("no packet for %v", beginPatience)
+
 // paced holds back a stream that comes faster than it is to be shown.
 type paced struct {
 	begun  bool
@@ -193,7 +196,7 @@ func (p *program) nothing() error {
 	if p.c.o.Program.Format == FormatMPEGTS && p.ts.Stats().Packets > 0 {
 		return fmt.Errorf("%s writes MPEG-TS without a program map: %w", p.process.Name(), errNoTracks)
 	}
-	return fmt.Errorf("%s: %w", p.process.Name(), errNoMedia)
+	return fmt.Errorf("%s: %w", p.process.Name(), errNothing)
 }
 
 // sane reports that what comes is not of the format.

@@ -267,8 +267,8 @@ func TestProgramSilent(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if p := (&program{c: c, process: &exec.Process{}}); !errors.Is(p.nothing(), errNoMedia) {
-		t.Error(p.nothing())
+	if err := (&program{c: c, process: &exec.Process{}}).nothing(); reasonOf(err) != media.ReasonNoMedia {
+		t.Error(err)
 	}
 }
 
