@@ -66,9 +66,9 @@ type cameraStatus struct {
 	ID      string         `json:"id"`
 	Name    string         `json:"name"`
 	Enabled bool           `json:"enabled"`
-	Source  string         `json:"source"`            // "url", "exec" or "gstreamer"
 	Volume  string         `json:"volume,omitempty"`  // that it is being recorded into
 	Home    string         `json:"home,omitempty"`    // where it belongs
+	Source  string         `json:"source"`            // "url", "exec" or "gstreamer"
 	Session *sessionStatus `json:"session,omitempty"` // while recording
 }
 
