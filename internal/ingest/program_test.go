@@ -102,7 +102,7 @@ func TestPrograms(t *testing.T) {
 	camera := simulated(t, simulate.Options{FPS: 25})
 	// The pipe holds a second or two of it: what is in it is recorded before the end is seen.
 	film := filepath.Join(t.TempDir(), "film.ts")
-	if out, err := osexec.Command("ffmpeg", ffmpeg(lavfi+sine+"-t 10 -vf noise=alls=40:allf=t -c:v libx264 -preset ultrafast -pix_fmt yuv420p -b:v 6M -bf 2 -g 25 -c:a aac -f mpegts "+film)[1:]...).CombinedOutput(); err != nil {
+	if out, err := osexec.Command("ffmpeg", ffmpeg(lavfi + sine + "-t 10 -vf noise=alls=40:allf=t -c:v libx264 -preset ultrafast -pix_fmt yuv420p -b:v 6M -bf 2 -g 25 -c:a aac -f mpegts " + film)[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	length := time.Duration(2) * time.Second
