@@ -165,6 +165,10 @@ func (p *program) begin(ctx context.Context) error {
 		if n > 0 {
 			if p.c.o.Program.Format == FormatRTP {
 				pkt, used := p.framed.Next(p.buf[p.r:p.w])
+				if rtp.IsControl(pkt) {
+					p.r += used
+					continue
+				}
 				if pkt != nil && p.c.o.Program.RTPMap == nil { // it has one track, as far as we know
 					return p.mapTypes([]string{fmt.Sprintf("%d H264/90000", rtp.PayloadType(pkt))})
 				}
@@ -242,9 +246,7 @@ func (p *program) Receive(ctx context.Context) error {
 		if err := p.rec.Tick(p.now); err != nil {
 			return err
 		}
-		if !pause(ctx, programBeat) {
-			return nil
-		}
+		pause(ctx, programBeat) // what came before the end of ctx is taken yet
 	}
 }
 
