@@ -412,3 +412,30 @@ func BenchmarkPlace(b *testing.B) {
 		line.Place(0, rtp, 0, at)
 	}
 }
+
+// A stall may end with a picture that is shown before the one in front of it: it
+// goes where its stamp says, and nothing is a hole.
+func TestStallBeforeBPicture(t *testing.T) {
+	for _, order := range []Reorder{MaybeOutOfOrder, OutOfOrder} {
+		l := New(Track{media.Video, 90000})
+		l.Begin(Instant{}, 0)
+		l.SetReorder(0, order)
+		shown := [...]uint32{0, 3, 1, 2} // of four pictures, in the order in which they are sent
+		at := time.Duration(0)
+		var first media.Ticks
+		for i := range uint32(100) {
+			at += 40 * time.Millisecond
+			if i == 50 { // sent third, shown second
+				at += 1500 * time.Millisecond
+			}
+			n := i/4*4 + shown[i%4]
+			p := l.Place(0, n*3600, 0, Instant{Mono: at, Wall: int64(at)})
+			if i == 0 {
+				first = p.Time
+			}
+			if want := first + media.Ticks(n)*3600; p.Time != want || p.Hole || p.Restamped {
+				t.Fatalf("order %d, picture %d: %+v, want %d", order, i, p, want)
+			}
+		}
+	}
+}

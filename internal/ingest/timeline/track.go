@@ -127,8 +127,11 @@ func (t *track) next(rtp uint32, at time.Duration) Placement {
 	if t.reorder == OutOfOrder {
 		depth = maxDeclaredDepth
 	}
-	inOrder := pos > t.last || t.reorder != InOrder && delta.Abs() <= maxJump && (t.usual == 0 || t.top-pos < depth*t.usual)
-	if inOrder && !leap && (delta.Abs() <= maxJump || step > 0 && future <= maxJump) {
+	// A picture that is shown before one that was sent before it, be it the first
+	// behind a stall.
+	behind := t.reorder != InOrder && t.usual > 0 && t.top-pos < depth*t.usual
+	inOrder := pos > t.last || behind && delta <= maxJump || t.reorder != InOrder && t.usual == 0 && delta.Abs() <= maxJump
+	if inOrder && !leap && (delta.Abs() <= maxJump || (step > 0 || behind) && future <= maxJump) {
 		t.rtp, t.pos, t.at = rtp, pos, at
 		t.jumps, t.sameWay = 0, 0
 		return Placement{Time: pos}
