@@ -418,7 +418,7 @@ func BenchmarkPlace(b *testing.B) {
 func TestStallBeforeBPicture(t *testing.T) {
 	for _, order := range []Reorder{MaybeOutOfOrder, OutOfOrder} {
 		l := New(Track{media.Video, 90000})
-		l.Begin(Instant{}, 0)
+		l.Begin(Instant{})
 		l.SetReorder(0, order)
 		shown := [...]uint32{0, 3, 1, 2} // of four pictures, in the order in which they are sent
 		at := time.Duration(0)
