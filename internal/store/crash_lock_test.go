@@ -3,6 +3,7 @@ package store
 import (
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,13 +28,21 @@ func TestCrashWhileLocked(t *testing.T) {
 			may    string   // one that may
 			copied bool     // all of them said that they are kept
 		}
+		var mu sync.Mutex // the hook is called by the volume's goroutines
 		var states []state
 		var must []string
 		may, copied := "", false
+		now := func(change func()) {
+			mu.Lock()
+			defer mu.Unlock()
+			change()
+		}
 		r.disk.Hook(func(op memdisk.Op) error {
 			if !op.Changes() {
 				return nil
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			for model := range memdisk.Models {
 				n := 1
 				if model >= memdisk.Prefix && op.Kind == memdisk.Sync && strings.HasPrefix(op.Name, "vault/kept") {
@@ -46,21 +55,21 @@ func TestCrashWhileLocked(t *testing.T) {
 			return nil
 		})
 		lock := func(from, to int) string {
-			may, copied = "new", false
+			now(func() { may, copied = "new", false })
 			id := r.lock(from, to)
-			must, may = append(must[:len(must):len(must)], id), ""
+			now(func() { must, may = append(must[:len(must):len(must)], id), "" })
 			r.sleep(20 * time.Second)
 			if s := r.status(id); s.State != LockKept {
 				t.Fatalf("%+v", s)
 			}
-			copied = true
+			now(func() { copied = true })
 			return id
 		}
 		first := lock(5, 12)
 		lock(8, 20)
-		must, may = must[1:], first
+		now(func() { must, may = must[1:], first })
 		r.must(r.v.RemoveLock(t.Context(), first))
-		may = ""
+		now(func() { may = "" })
 		r.sleep(20 * time.Second)
 		r.disk.Hook(nil)
 		r.must(r.close())
