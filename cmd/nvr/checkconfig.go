@@ -74,6 +74,18 @@ func (v checkConfigCmd) promises(c *console, conf *config.Config) []promise {
 	return newPromises(conf, c.measured(conf), 0)
 }
 
+// recorded counts the streams that are to be recorded.
+func recorded(conf *config.Config) (n int) {
+	for _, camera := range conf.Cameras {
+		for _, s := range camera.Streams() {
+			if s.Recorded {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // enabled counts the cameras that are to be recorded.
 func enabled(conf *config.Config) int {
 	n := 0

@@ -46,7 +46,8 @@ func doctorOptions(c *console, conf *config.Config, writeTest bool) doctor.Optio
 	o := doctor.Options{
 		ConfigFile:     c.configPath,
 		Cameras:        enabled(conf),
-		MemoryBytes:    memoryBase + int64(enabled(conf))*memoryPerCamera,
+		Streams:        recorded(conf),
+		MemoryBytes:    memoryBase + int64(recorded(conf))*memoryPerStream,
 		CommitInterval: conf.Storage.CommitInterval,
 		WriteTest:      writeTest,
 	}

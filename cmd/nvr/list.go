@@ -17,6 +17,7 @@ import (
 type listCmd struct {
 	poolFlags
 	Camera string `placeholder:"ID" help:"Only this camera."`
+	Stream string `placeholder:"NAME" help:"Only these streams: main or sub."`
 	From   string `placeholder:"T" help:"Only what is there at or after T."`
 	To     string `placeholder:"T" help:"Only what is there before T."`
 	JSON   bool   `help:"Print JSON."`
@@ -30,6 +31,7 @@ func (listCmd) Help() string {
 
 Examples:
     nvr list --camera cam1 --from -1h
+    nvr list --stream sub --from -1h
     nvr list --from 2026-02-19T14:00:00Z --to 2026-02-19T15:00:00Z --json
     nvr list --pool /mnt/rescued/pool_*.bin
 
@@ -62,6 +64,7 @@ type listedGap struct {
 	To     *string      `json:"to"` // null: not over yet
 	Reason media.Reason `json:"reason"`
 	Detail string       `json:"detail,omitempty"`
+	*lossCounts
 }
 
 func (v listCmd) Run(c *console) error {
@@ -77,7 +80,7 @@ func (v listCmd) Run(c *console) error {
 	if v.Camera != "" && !hasCamera(conf, volume, v.Camera) {
 		return unknownCamera(conf, volume, v.Camera)
 	}
-	l, err := volume.List(c.ctx, store.Query{Camera: v.Camera, Span: span})
+	l, err := volume.List(c.ctx, store.Query{Camera: v.Camera, Stream: v.Stream, Span: span})
 	if err != nil {
 		return err
 	}
@@ -110,7 +113,7 @@ func newListing(l store.Listing, volumes []string) listing {
 		out.Segments = append(out.Segments, listedSegment{s.Stream.Camera.ID, s.Stream.Name, s.Run, timestamp(s.Span.From), timestamp(s.Span.To), s.Bytes, s.Samples, s.Codec, volume, s.Pool, s.Kept})
 	}
 	for _, g := range l.Gaps {
-		gap := listedGap{Camera: g.Stream.Camera.ID, Stream: g.Stream.Name, From: timestamp(g.Span.From), Reason: g.Reason, Detail: g.Detail}
+		gap := listedGap{Camera: g.Stream.Camera.ID, Stream: g.Stream.Name, From: timestamp(g.Span.From), Reason: g.Reason, Detail: g.Detail, lossCounts: newLoss(g.Reason, g.Loss)}
 		if g.Span.To != 0 {
 			to := timestamp(g.Span.To)
 			gap.To = &to
@@ -150,8 +153,13 @@ func printListing(c *console, l store.Listing, volumes []string) error {
 			to, lasted = timestamp(g.Span.To), g.Span.Duration().Round(100*time.Millisecond).String()
 		}
 		reason := string(g.Reason)
-		if g.Detail != "" {
+		if loss := newLoss(g.Reason, g.Loss); loss != nil {
+			reason += ": " + loss.String()
+		} else if g.Detail != "" {
 			reason += ": " + g.Detail
+		}
+		if g.Loss.Time > 0 {
+			reason += fmt.Sprintf(", %v of it", g.Loss.Time.Round(100*time.Millisecond))
 		}
 		lines = append(lines, line{g.Stream, g.Span.From, fmt.Sprintf("%s\t%s\t%s\t-\t-\t-\t-\tgap: %s", timestamp(g.Span.From), to, lasted, reason)})
 	}

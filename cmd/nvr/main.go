@@ -29,6 +29,7 @@ type cli struct {
 	Record      recordCmd      `cmd:"" help:"Record the cameras of the configuration until SIGINT or SIGTERM."`
 	Status      statusCmd      `cmd:"" help:"Show the ring, its cameras and how long it lasts."`
 	List        listCmd        `cmd:"" help:"List the footage that is there, and the gaps with their reasons."`
+	Report      reportCmd      `cmd:"" help:"Show how complete the footage of a day is, and why something is missing."`
 	Export      exportCmd      `cmd:"" help:"Write footage of one camera as an MP4."`
 	Verify      verifyCmd      `cmd:"" help:"Read everything and compare it with its checksums."`
 	Dump        dumpCmd        `cmd:"" help:"Print what is in pool files."`
@@ -172,6 +173,11 @@ func (c *console) loadConfig() (*config.Config, error) {
 	for _, camera := range conf.Cameras {
 		for _, s := range camera.Secrets() {
 			c.mask.add(camera.Username, s.Reveal())
+		}
+		for _, s := range camera.Streams() {
+			if !s.Password.IsZero() {
+				c.mask.add(s.Username, s.Password.Reveal())
+			}
 		}
 	}
 	return conf, nil

@@ -152,6 +152,38 @@ func TestNightOfTwoHours(t *testing.T) {
 	}
 }
 
+func TestParseDay(t *testing.T) {
+	for _, c := range []struct {
+		zone, day, from, to string
+		hours               float64
+	}{
+		{"Europe/Berlin", "2026-02-19", "2026-02-18T23:00:00Z", "2026-02-19T23:00:00Z", 24},
+		{"Europe/Berlin", "2026-03-29", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z", 23},
+		{"Europe/Berlin", "2026-10-25", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z", 25},
+		{"Asia/Beirut", "2026-03-29", "2026-03-28T22:00:00Z", "2026-03-29T21:00:00Z", 23}, // midnight does not come
+		{"Asia/Beirut", "2026-10-24", "2026-10-23T21:00:00Z", "2026-10-24T22:00:00Z", 25}, // the hour before it comes twice
+		{"Asia/Kathmandu", "yesterday", "2026-11-25T18:15:00Z", "2026-11-26T18:15:00Z", 24},
+		{"Pacific/Kiritimati", "today", "2026-11-27T10:00:00Z", "2026-11-28T10:00:00Z", 24},
+		{"America/Los_Angeles", "", "2026-11-27T08:00:00Z", "2026-11-28T08:00:00Z", 24},
+	} {
+		zone, err := time.LoadLocation(c.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Date(2026, 11, 27, 13, 0, 0, 0, time.UTC)
+		got, err := parseDay(c.day, now, zone)
+		from, to := time.Unix(0, got.From).UTC().Format(time.RFC3339), time.Unix(0, got.To).UTC().Format(time.RFC3339)
+		if err != nil || from != c.from || to != c.to || got.Duration().Hours() != c.hours {
+			t.Errorf("%s in %s: %s to %s, %v, %v; want %s to %s", c.day, c.zone, from, to, got.Duration(), err, c.from, c.to)
+		}
+	}
+	for day, want := range map[string]string{"2026-02-30": "is no day", "monday": "is no day", "2026-11-28": "has not come", "1969-12-31": "1970"} {
+		if got, err := parseDay(day, time.Date(2026, 11, 27, 13, 0, 0, 0, time.UTC), time.UTC); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v %v, want %q", day, got, err, want)
+		}
+	}
+}
+
 func FuzzParseTime(f *testing.F) {
 	for _, s := range []string{"2026-02-19T14:00:00Z", "-10m", "1771509600.25", "2026-02-19 14:00", "-99999999d"} {
 		f.Add(s)

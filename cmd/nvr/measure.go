@@ -101,7 +101,10 @@ func (m *meter) Offer(r media.Record) bool {
 }
 
 func (m *meter) OfferGap(g media.Gap) bool {
-	if g.Span.To != 0 {
+	switch {
+	case g.Reason == media.ReasonStopped: // we are
+		return true
+	case g.Span.To != 0:
 		m.losses++
 		return true
 	}
@@ -161,7 +164,7 @@ func (c *console) measure(of config.Camera, lasts time.Duration, q *quirks) (mea
 	ctx, stop := context.WithTimeout(c.ctx, lasts+connectingMayTake)
 	defer stop()
 	m := &meter{stop: stop, wait: lasts, tracks: map[uint8]*counted{}}
-	camera := ingest.New(ingestOptions(of, slog.New(q)), m)
+	camera := ingest.New(ingestOptions(of, of.Streams()[0], slog.New(q)), m)
 	if err := camera.Run(ctx); err != nil {
 		return result, err
 	}

@@ -43,7 +43,7 @@ func (recordCmd) Run(c *console) error {
 // other minute.
 const (
 	memoryBase      = 32 << 20
-	memoryPerCamera = 1 << 20
+	memoryPerStream = 1 << 20
 	garbagePercent  = 25
 
 	// The index grows while older pools are read, and then by some kilobytes a day
@@ -59,7 +59,7 @@ const camerasMayTake = 1500 * time.Millisecond
 type recorder struct {
 	conf    *config.Config
 	archive *store.Archive
-	cameras []*ingest.Camera // of the enabled ones, in the order of the file
+	cameras []*ingest.Camera // one for each stream that is recorded, in the order of the file
 	since   time.Time
 }
 
@@ -71,6 +71,14 @@ func (c *console) record(conf *config.Config, watch func(context.Context, *recor
 	r := &recorder{conf: conf, since: c.now()}
 	r.limitMemory(0)
 	o := archiveOptions(conf, r.since, c.log)
+	o.Since = r.since.UnixNano()
+	for _, camera := range conf.Cameras {
+		for _, s := range camera.Streams() {
+			if s.Recorded || !camera.Enabled {
+				o.Streams = append(o.Streams, stream(camera, s.Name))
+			}
+		}
+	}
 	for i := range o.Volumes {
 		what := "making the ring"
 		if len(o.Volumes) > 1 {
@@ -85,8 +93,10 @@ func (c *console) record(conf *config.Config, watch func(context.Context, *recor
 	defer archive.Close()
 	r.archive = archive
 	for _, camera := range conf.Cameras {
-		if camera.Enabled {
-			r.cameras = append(r.cameras, newCamera(conf, camera, r.since, archive, c.log))
+		for _, s := range camera.Streams() {
+			if s.Recorded {
+				r.cameras = append(r.cameras, newCamera(conf, camera, s, r.since, archive, c.log))
+			}
 		}
 	}
 	return r.run(c, watch)
@@ -97,7 +107,7 @@ func (c *console) record(conf *config.Config, watch func(context.Context, *recor
 func (r *recorder) limitMemory(index int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		waiting := int64(len(r.conf.Storage.Volumes())) * store.MaxWaitingBytes
-		debug.SetMemoryLimit(memoryBase + int64(enabled(r.conf))*memoryPerCamera + waiting + index*(100+2*garbagePercent)/100)
+		debug.SetMemoryLimit(memoryBase + int64(recorded(r.conf))*memoryPerStream + waiting + index*(100+2*garbagePercent)/100)
 	}
 }
 
@@ -132,7 +142,7 @@ func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error
 	defer stop()
 	for _, v := range r.conf.Storage.Volumes() {
 		if !v.Retired {
-			c.log.Info("recording", "cameras", len(r.cameras), "into", v.BasePath, "max_pools", v.MaxPools, "pool_mb", v.ChunkSizeMB)
+			c.log.Info("recording", "cameras", enabled(r.conf), "streams", len(r.cameras), "into", v.BasePath, "max_pools", v.MaxPools, "pool_mb", v.ChunkSizeMB)
 		}
 	}
 
@@ -156,12 +166,14 @@ func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error
 		written <- r.archive.Run(writing)
 		stop() // without a writer there is nothing to record for
 	}()
-	r.sayDisabled()
+	r.eachDisabled(r.sayDisabled)
 	var connected sync.WaitGroup
 	for _, camera := range r.cameras {
 		connected.Go(func() {
 			if err := camera.Run(ctx); err != nil && ctx.Err() == nil {
-				c.log.Error("camera given up", "camera", camera.Status().Camera, "error", err)
+				c.log.Error("camera given up", "camera", camera.Status().Camera, "stream", camera.Status().Stream, "error", err)
+				<-ctx.Done()
+				r.sayStopped(camera.Stream())
 			}
 		})
 	}
@@ -177,6 +189,7 @@ func (r *recorder) run(c *console, watch func(context.Context, *recorder)) error
 	case <-time.After(camerasMayTake):
 		c.log.Warn("a camera does not end; committing without it")
 	}
+	r.eachDisabled(r.sayStopped)
 	stopWriting()
 	if err := <-written; err != nil {
 		return fmt.Errorf("record: %w", err)
@@ -229,13 +242,16 @@ func (r *recorder) listen(ctx context.Context, c *console, beside *sync.WaitGrou
 const (
 	askStatus = "status"
 	askGrow   = "grow"
+	askReport = "report"
 )
 
 // handle does what another command asks for.
 func (r *recorder) handle(ctx context.Context, q control.Request, progress func(done, total int64)) (any, error) {
 	switch q.Do {
+	case askReport:
+		return r.report(ctx, q)
 	case askStatus:
-		return r.status(), nil
+		return r.status(ctx)
 	case askGrow:
 		return r.grow(ctx, q.Args, progress)
 	case askLockAdd, askLocks, askLockRemove:
@@ -267,11 +283,24 @@ func await(ctx context.Context, so func() bool) bool {
 	return ctx.Err() == nil
 }
 
-// sayDisabled writes down why there is nothing from the cameras that are off.
-func (r *recorder) sayDisabled() {
+// eachDisabled is for each stream of the cameras that are off.
+func (r *recorder) eachDisabled(do func(*media.Stream)) {
 	for _, camera := range r.conf.Cameras {
-		if !camera.Enabled {
-			r.archive.OfferGap(media.Gap{Stream: stream(camera), Span: media.Span{From: r.since.UnixNano()}, Reason: media.ReasonDisabled})
+		for _, s := range camera.Streams() {
+			if !camera.Enabled {
+				do(stream(camera, s.Name))
+			}
 		}
 	}
+}
+
+// sayDisabled writes down why there is nothing from a camera that is off.
+func (r *recorder) sayDisabled(s *media.Stream) {
+	r.archive.OfferGap(media.Gap{Stream: s, Span: media.Span{From: r.since.UnixNano()}, Reason: media.ReasonDisabled})
+}
+
+// sayStopped writes down, for a stream of which no camera is at work that could
+// say so, that nobody records from now on.
+func (r *recorder) sayStopped(s *media.Stream) {
+	r.archive.OfferGap(media.Gap{Stream: s, Span: media.Span{From: time.Now().UnixNano()}, Reason: media.ReasonStopped, Detail: "the recorder was stopped"})
 }

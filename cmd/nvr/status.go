@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ type statusCmd struct {
 
 // Help is shown below the usage line.
 func (statusCmd) Help() string {
-	return `Asks the running recorder, or reads the rings when none is running: of each volume the pools, generation, what is used, where and how fast it writes and in how many days it wraps; the state, oldest footage and depth of each camera; whether what min_days promises can be kept.
+	return `Asks the running recorder, or reads the rings when none is running: of each volume the pools, generation, what is used, where and how fast it writes and in how many days it wraps; the state, oldest footage and depth of each stream, and how much of today it has (docs/ledger.md); whether what min_days promises can be kept.
 
 Examples:
     nvr status
@@ -57,6 +58,8 @@ type volumeStatus struct {
 
 type streamStatus struct {
 	store.StreamStatus
+	Today *completeness `json:"today,omitempty"` // how much of the day so far is there; only over all volumes
+
 	Volume string `json:"volume"` // that has the newest footage
 	Oldest string `json:"oldest"`
 	Newest string `json:"newest"`
@@ -69,7 +72,9 @@ type cameraStatus struct {
 	Volume  string         `json:"volume,omitempty"`  // that it is being recorded into
 	Home    string         `json:"home,omitempty"`    // where it belongs
 	Source  string         `json:"source"`            // "url", "exec" or "gstreamer"
-	Session *sessionStatus `json:"session,omitempty"` // while recording
+	Session *sessionStatus `json:"session,omitempty"` // while recording: of the first stream that is recorded
+
+	Sessions []*sessionStatus `json:"sessions,omitempty"` // of all of them
 }
 
 type sessionStatus struct {
@@ -97,7 +102,7 @@ func newStatus(conf *config.Config, a *store.Archive) statusDocument {
 	for _, c := range conf.Cameras {
 		camera := cameraStatus{ID: c.ID, Name: c.Name, Enabled: c.Enabled, Source: c.Source}
 		for _, p := range s.Cameras {
-			if p.Camera == c.ID && (camera.Volume == "" || p.Stream == streamName) {
+			if p.Camera == c.ID && (camera.Volume == "" || p.Stream == config.Main) {
 				camera.Volume, camera.Home = p.Volume, p.Home
 			}
 		}
@@ -109,7 +114,7 @@ func newStatus(conf *config.Config, a *store.Archive) statusDocument {
 func newStreams(conf *config.Config, streams []store.StreamStatus) []streamStatus {
 	volumes, all := conf.Storage.Volumes(), []streamStatus{}
 	for _, st := range streams {
-		all = append(all, streamStatus{st, volumes[st.Volume].Name, stamp(st.Oldest), stamp(st.Newest)})
+		all = append(all, streamStatus{StreamStatus: st, Volume: volumes[st.Volume].Name, Oldest: stamp(st.Oldest), Newest: stamp(st.Newest)})
 	}
 	return all
 }
@@ -136,17 +141,41 @@ func stamp(wallUnixNano int64) string {
 	return timestamp(wallUnixNano)
 }
 
-func (r *recorder) status() statusDocument {
-	d := newStatus(r.conf, r.archive)
-	d.Recording, d.PID, d.Since = true, os.Getpid(), timestamp(r.since.UnixNano())
-	next := 0
-	for i := range d.Cameras {
-		if d.Cameras[i].Enabled {
-			d.Cameras[i].Session = newSession(r.cameras[next].Status())
-			next++
+// addToday adds how complete each stream's footage of today is.
+func (d *statusDocument) addToday(ctx context.Context, a *store.Archive, now time.Time, zone *time.Location) error {
+	today, err := parseDay("today", now, zone)
+	if err != nil {
+		return err
+	}
+	accounts, err := a.Ledger(ctx, store.LedgerQuery{Query: store.Query{Span: today}, Now: now.UnixNano(), Recording: d.Recording})
+	if err != nil {
+		return err
+	}
+	for i := range d.Streams {
+		st := &d.Streams[i]
+		for k := range accounts {
+			if s := accounts[k].Stream; s.Camera.ID == st.Camera && s.Name == st.Stream {
+				c := newCompleteness(&accounts[k])
+				st.Today = &c
+			}
 		}
 	}
-	return d
+	return nil
+}
+
+func (r *recorder) status(ctx context.Context) (statusDocument, error) {
+	d := newStatus(r.conf, r.archive)
+	d.Recording, d.PID, d.Since = true, os.Getpid(), timestamp(r.since.UnixNano())
+	for _, camera := range r.cameras {
+		s := camera.Status()
+		for i := range d.Cameras {
+			if c := &d.Cameras[i]; c.ID == s.Camera {
+				c.Sessions = append(c.Sessions, newSession(s))
+				c.Session = c.Sessions[0]
+			}
+		}
+	}
+	return d, d.addToday(ctx, r.archive, time.Now(), time.Local)
 }
 
 func (v statusCmd) Run(c *console) error {
@@ -167,6 +196,9 @@ func (v statusCmd) Run(c *console) error {
 		}
 		defer archive.Close()
 		d = newStatus(conf, archive)
+		if err := d.addToday(c.ctx, archive, c.now(), c.zone); err != nil {
+			return err
+		}
 		if v.JSON {
 			return c.printJSON(d)
 		}
@@ -199,7 +231,7 @@ func (d *statusDocument) print(c *console) error {
 		}
 		d.Volumes[i].print(w, d.Recording)
 	}
-	fmt.Fprintf(w, "\nCAMERA\tNAME\tSTATE\tTRANSPORT\tSTREAM\tCODEC\tRATE\tOLDEST\tDEPTH\n")
+	fmt.Fprintf(w, "\nCAMERA\tNAME\tSTATE\tTRANSPORT\tSTREAM\tCODEC\tRATE\tOLDEST\tDEPTH\tTODAY\n")
 	listed := map[string]bool{}
 	for _, camera := range d.Cameras {
 		listed[camera.ID] = true
@@ -207,11 +239,11 @@ func (d *statusDocument) print(c *console) error {
 		for _, st := range d.Streams {
 			if st.Camera == camera.ID {
 				found = true
-				st.line(w, camera.Name, camera.state(), camera.transport())
+				st.line(w, camera.Name, camera.state(st.Stream), camera.transport(st.Stream))
 			}
 		}
 		if !found {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t-\t-\t-\t-\t-\n", camera.ID, camera.Name, camera.state(), camera.transport())
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t-\t-\t-\t-\t-\t-\n", camera.ID, camera.Name, camera.state(""), camera.transport(""))
 		}
 	}
 	for _, st := range d.Streams {
@@ -303,35 +335,53 @@ func (s *volumeStatus) scrub() string {
 }
 
 func (st streamStatus) line(w *tabwriter.Writer, name, state, transport string) {
-	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s/s\t%s\t%s\n", st.Camera, name, state, transport, st.Stream, st.Codec, humanize.Bytes(uint64(st.Rate)), st.Oldest, length(st.Depth))
+	today := "-"
+	if st.Today != nil {
+		today = st.Today.percent()
+	}
+	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s/s\t%s\t%s\t%s\n", st.Camera, name, state, transport, st.Stream, st.Codec, humanize.Bytes(uint64(st.Rate)), st.Oldest, length(st.Depth), today)
 }
 
-func (s cameraStatus) state() string {
+// session is that of one stream; "" is the first that is recorded. It is nil where
+// none is.
+func (s cameraStatus) session(stream string) *sessionStatus {
+	for _, session := range s.Sessions {
+		if stream == "" || session.Stream == stream {
+			return session
+		}
+	}
+	return nil
+}
+
+func (s cameraStatus) state(stream string) string {
+	session := s.session(stream)
 	switch {
 	case !s.Enabled:
 		return "disabled"
-	case s.Session == nil:
+	case session == nil:
 		return "not recording"
 	}
-	state := string(s.Session.State)
+	state := string(session.State)
 	if s.Source != config.SourceURL {
 		state += " (" + s.Source + ")"
 	}
 	return state
 }
 
-// transport is how the media come now, and with TLS how the camera is known.
-func (s cameraStatus) transport() string {
-	if s.Session == nil || s.Session.Transport == "" {
+// transport is how the media of a stream come now, and with TLS how the camera is
+// known.
+func (s cameraStatus) transport(stream string) string {
+	session := s.session(stream)
+	if session == nil || session.Transport == "" {
 		return "-"
 	}
-	transport := s.Session.Transport
-	switch s.Session.TLS {
+	transport := session.Transport
+	switch session.TLS {
 	case "":
 	case "insecure":
 		transport += "+tls, INSECURE"
 	default:
-		transport += "+tls, " + s.Session.TLS
+		transport += "+tls, " + session.TLS
 	}
 	return transport
 }

@@ -165,6 +165,42 @@ func (c *console) timeAhead(flag, text string, now time.Time) (time.Time, error)
 	return now.Add(d), nil
 }
 
+// parseDay is a day of the zone, from midnight to midnight: 23 or 25 hours where
+// the clocks change.
+func parseDay(s string, now time.Time, zone *time.Location) (media.Span, error) {
+	day := now.In(zone)
+	switch s {
+	case "", "today":
+	case "yesterday":
+		day = day.AddDate(0, 0, -1)
+	default:
+		d, err := time.ParseInLocation(time.DateOnly, s, time.UTC)
+		if err != nil {
+			return media.Span{}, fmt.Errorf("%q is no day: write 2026-02-19, today or yesterday", s)
+		}
+		day = d
+	}
+	year, month, number := day.Date()
+	if year < 1970 || year > 2200 {
+		return media.Span{}, fmt.Errorf("%s is not within the years 1970 to 2200", s)
+	}
+	span := media.Span{From: midnight(year, month, number, zone).UnixNano(), To: midnight(year, month, number+1, zone).UnixNano()}
+	if span.From > now.UnixNano() {
+		return span, fmt.Errorf("%s has not come yet", s)
+	}
+	return span, nil
+}
+
+// midnight is when a day begins, at 1 o'clock where the clocks are put forward at
+// midnight.
+func midnight(year int, month time.Month, day int, zone *time.Location) time.Time {
+	t := time.Date(year, month, day, 0, 0, 0, 0, zone)
+	for t.Hour() > 12 { // Date chose the other side of the change
+		t = t.Add(30 * time.Minute)
+	}
+	return t
+}
+
 // timestamp is how times are printed: RFC 3339, UTC, milliseconds.
 func timestamp(wallUnixNano int64) string {
 	return time.Unix(0, wallUnixNano).UTC().Format("2006-01-02T15:04:05.000Z07:00")

@@ -14,9 +14,6 @@ import (
 	"nvr/internal/store"
 )
 
-// streamName is the only stream of a camera so far.
-const streamName = "main"
-
 // archive is footage that can be read: the volumes of a configuration, or one
 // of them, or pool files that lie about.
 type archive interface {
@@ -56,25 +53,25 @@ func archiveOptions(conf *config.Config, epoch time.Time, log *slog.Logger) stor
 	return o
 }
 
-// newCamera makes the machine of one camera. It cuts its records on the beat
-// that it shares with the writer: what the writer commits is never older than
+// newCamera makes the machine of one stream of a camera. It cuts its records on the
+// beat that it shares with the writer: what the writer commits is never older than
 // commit_interval.
-func newCamera(conf *config.Config, c config.Camera, epoch time.Time, recorder ingest.Recorder, log *slog.Logger) *ingest.Camera {
-	o := ingestOptions(c, log)
+func newCamera(conf *config.Config, c config.Camera, s config.Stream, epoch time.Time, recorder ingest.Recorder, log *slog.Logger) *ingest.Camera {
+	o := ingestOptions(c, s, log)
 	o.RecordEvery, o.Epoch = store.Beat(conf.Storage.CommitInterval), epoch
 	o.NotBefore = built().UnixNano()
 	return ingest.New(o, recorder)
 }
 
-// ingestOptions is how a camera is connected to, be it for recording or for a look.
-func ingestOptions(c config.Camera, log *slog.Logger) ingest.Options {
+// ingestOptions is how a stream is connected to, be it for recording or for a look.
+func ingestOptions(c config.Camera, s config.Stream, log *slog.Logger) ingest.Options {
 	return ingest.Options{
-		Stream:               stream(c),
-		URL:                  c.URL,
+		Stream:               stream(c, s.Name),
+		URL:                  s.URL,
 		Program:              program(c),
-		Locate:               locate(c, log),
-		Username:             c.Username,
-		Password:             c.Password.Reveal(),
+		Locate:               locate(c, s, log),
+		Username:             s.Username,
+		Password:             s.Password.Reveal(),
 		Transport:            c.Transport,
 		TLS:                  ingest.TLS{Fingerprint: c.TLS.Fingerprint, Roots: c.TLS.Roots, Insecure: c.TLS.Insecure, MinVersion: c.TLS.MinVersion},
 		Audio:                c.Audio,
@@ -83,13 +80,14 @@ func ingestOptions(c config.Camera, log *slog.Logger) ingest.Options {
 	}
 }
 
-// locate is how the stream of an onvif:// camera is found; nil where the URL says it.
-func locate(c config.Camera, log *slog.Logger) func(context.Context) (string, error) {
-	if !config.IsONVIF(c.URL) {
+// locate is how a stream of an onvif:// camera is found; nil where the URL says it.
+func locate(c config.Camera, s config.Stream, log *slog.Logger) func(context.Context) (string, error) {
+	if !config.IsONVIF(s.URL) {
 		return nil
 	}
 	l, err := onvif.NewLocator(onvif.LocatorOptions{
-		URL: c.URL, Username: c.Username, Password: c.Password.Reveal(), Profile: c.Profile, Log: log.With("camera", c.ID),
+		URL: s.URL, Username: s.Username, Password: s.Password.Reveal(), Profile: s.Profile,
+		Sub: s.Name == config.Sub, Main: c.Profile, Log: log.With("camera", c.ID, "stream", s.Name),
 	})
 	return func(ctx context.Context) (string, error) {
 		if err != nil { // config has checked the URL, so this is a surprise
@@ -109,8 +107,8 @@ type refusedError struct{ error }
 func (e refusedError) Unwrap() error      { return e.error }
 func (refusedError) Is(target error) bool { return target == ingest.ErrUnauthorized }
 
-func stream(c config.Camera) *media.Stream {
-	return &media.Stream{Camera: media.Camera{UUID: media.CameraUUID(c.ID), ID: c.ID, Name: c.Name}, Name: streamName}
+func stream(c config.Camera, name string) *media.Stream {
+	return &media.Stream{Camera: media.Camera{UUID: media.CameraUUID(c.ID), ID: c.ID, Name: c.Name}, Name: name}
 }
 
 // openForReading opens the volumes of the configuration, also while they are

@@ -37,15 +37,7 @@ func (d *decoder) camera(t table, storage Storage) (c Camera, idAt place) {
 		}
 	}
 	d.source(t, &c)
-	if profile, at, ok := t.text("profile"); ok {
-		c.Profile = profile
-		switch {
-		case c.URL != "" && !IsONVIF(c.URL):
-			d.wrong(at, t.key+".profile", "belongs to a camera with onvif://", "take it out, or write url = \"onvif://host\"")
-		case profile == "" || len(profile) > maxNameLength || strings.ContainsFunc(profile, unicode.IsControl):
-			d.wrong(at, t.key+".profile", "is empty, too long or has control characters", "write a name or token that nvr probe shows")
-		}
-	}
+	d.streams(t, &c)
 	d.transport(t, &c)
 	d.keeping(t, &c, storage)
 	return c, idAt
@@ -321,7 +313,7 @@ func ParseURL(raw string) (Camera, error) {
 	if wrong != nil {
 		return Camera{}, fmt.Errorf("the URL %s: %s", wrong.what, wrong.remedy)
 	}
-	c := Camera{URL: clean, Username: info.username, urlSecrets: SecretsInURL(clean)}
+	c := Camera{URL: clean, Record: Main, Enabled: true, Username: info.username, urlSecrets: SecretsInURL(clean)}
 	if info.hasPassword {
 		c.Password = NewSecret(info.password)
 	}

@@ -73,6 +73,9 @@ type Camera struct {
 	URL                  string  // of SourceURL: rtsp:// or onvif://, without credentials
 	Program              Program // of the others
 	Profile              string  // of an onvif:// camera: token or name; empty: the best
+	SubURL               string  // of the second stream; empty: there is none
+	SubProfile           string
+	Record               string // "both", "main", "sub" or "none": see Streams
 	Username             string
 	Password             Secret
 	Transport            string // "auto", "tcp", "udp", "multicast" or "http"
@@ -83,7 +86,10 @@ type Camera struct {
 	Volume               string // empty: wherever there is least to write
 	MinDays, MaxDays     int    // of footage that is to be kept, and that may be shown; 0: no such promise
 
-	urlSecrets []Secret
+	urlSecrets  []Secret
+	ownSub      bool // sub_url has credentials of its own:
+	subUsername string
+	subPassword Secret
 }
 
 // The sources of a camera.
@@ -106,12 +112,15 @@ type Program struct {
 	RTPMap  []string // of FormatRTP, as a=rtpmap has it; nil: one track of H.264
 }
 
-// Secrets returns what must not be printed: the password, and passwords in the
-// path or query of the URL, where some vendors want them.
+// Secrets returns what must not be printed: the passwords of the streams, and those
+// in the path or query of their URLs, where some vendors want them.
 func (c *Camera) Secrets() []Secret {
 	var all []Secret
 	if !c.Password.IsZero() {
 		all = append(all, c.Password)
+	}
+	if !c.subPassword.IsZero() {
+		all = append(all, c.subPassword)
 	}
 	return append(all, c.urlSecrets...)
 }
@@ -234,6 +243,12 @@ var CameraKeys = []Key{
 		Doc: "With `format = \"rtp\"`: what the payload types are, as in SDP: `[\"96 H264/90000\", \"97 OPUS/48000/2\"]`. Without it, the type of the first packet is H.264."},
 	{Name: "profile", Type: typeText,
 		Doc: "With `onvif://`: which of the camera's profiles is recorded, by name or token as `nvr probe` shows them. Without it, the one with the largest picture."},
+	{Name: "sub_url", Type: typeText,
+		Doc: "Not with another `source`. Where the camera's second, smaller stream is; written as `url`. User and password are the camera's, unless the URL has its own. It is a stream with runs and gaps of its own; commands show it with `--stream sub`."},
+	{Name: "sub_profile", Type: typeText,
+		Doc: "With `sub_url = \"onvif://…\"`: which profile that is, by name or token. Without it, the best one below the main stream's."},
+	{Name: "record", Type: typeText, Default: `"main"`,
+		Doc: "Which streams are recorded: `\"both\"` (the default where there is a `sub_url`), `\"main\"`, `\"sub\"` or `\"none\"`. This version connects to what it records and to nothing else: with `\"none\"` the camera is left alone. What is not recorded is not expected either ([ledger.md](ledger.md))."},
 	{Name: "max_reconnect_attempts", Type: typeNumber, Default: "0", Min: 0, Max: maxReconnects,
 		Why: "0 means for ever",
 		Doc: "Failed connections in a row after which the camera is given up; 0: never."},

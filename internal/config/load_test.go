@@ -110,8 +110,14 @@ func describe(c *Config, warnings Problems, err error) string {
 		if cam.TLS.Fingerprint != nil || cam.TLS.Roots != nil || cam.TLS.Insecure || cam.TLS.MinVersion != 0 {
 			tls = fmt.Sprintf(" fingerprint=%x roots=%t insecure=%t min=%x", cam.TLS.Fingerprint, cam.TLS.Roots != nil, cam.TLS.Insecure, cam.TLS.MinVersion)
 		}
-		fmt.Fprintf(&b, "camera %s %q %s user=%q password=%q profile=%q transport=%s audio=%t enabled=%t attempts=%d volume=%q days=%d…%d secrets=%q%s\n", cam.ID, cam.Name, cam.URL,
+		fmt.Fprintf(&b, "camera %s %q %s user=%q password=%q profile=%q transport=%s audio=%t enabled=%t attempts=%d volume=%q days=%d…%d secrets=%q%s", cam.ID, cam.Name, cam.URL,
 			cam.Username, cam.Password.Reveal(), cam.Profile, cam.Transport, cam.Audio, cam.Enabled, cam.MaxReconnectAttempts, cam.Volume, cam.MinDays, cam.MaxDays, secrets, tls)
+		if streams := cam.Streams(); len(streams) > 1 || streams[0].Recorded != cam.Enabled {
+			for _, s := range streams {
+				fmt.Fprintf(&b, " %s=(%s user=%q password=%q profile=%q recorded=%t)", s.Name, s.URL, s.Username, s.Password.Reveal(), s.Profile, s.Recorded)
+			}
+		}
+		fmt.Fprintln(&b)
 	}
 	return b.String()
 }

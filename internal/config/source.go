@@ -32,7 +32,7 @@ func (d *decoder) source(t table, c *Camera) {
 	}
 	for _, foreign := range [...]struct{ key, source string }{
 		{"command", SourceExec}, {"pipeline", SourceGStreamer}, {"format", ""}, {"rtpmap", ""},
-		{"url", SourceURL}, {"profile", SourceURL}, {"transport", SourceURL},
+		{"url", SourceURL}, {"profile", SourceURL}, {"sub_url", SourceURL}, {"sub_profile", SourceURL}, {"transport", SourceURL},
 		{"tls_fingerprint", SourceURL}, {"tls_ca_file", SourceURL}, {"tls_insecure", SourceURL}, {"tls_min_version", SourceURL},
 	} {
 		wants := foreign.source == c.Source || foreign.source == "" && c.Source != SourceURL

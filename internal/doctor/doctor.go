@@ -43,6 +43,7 @@ type Options struct {
 	ConfigFile     string
 	HasPasswords   bool // in the configuration, however they got there
 	Cameras        int  // that are enabled
+	Streams        int  // that are recorded: each is a connection; 0: one of each camera
 	Datagrams      bool // some of them may send by UDP
 	MemoryBytes    int64
 	CommitInterval time.Duration

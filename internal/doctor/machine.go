@@ -100,7 +100,7 @@ func (e *exam) openFiles() {
 		e.find(Advice, "open files", "", err.Error(), "see ulimit -Hn")
 		return
 	}
-	need := uint64(cameraFiles*e.o.Cameras + otherFiles)
+	need := uint64(cameraFiles*max(e.o.Cameras, e.o.Streams) + otherFiles)
 	for _, v := range e.o.Volumes {
 		need += 2 * uint64(v.Pools) // one to read, one to write
 	}

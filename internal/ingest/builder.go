@@ -50,6 +50,7 @@ type builder struct {
 	ended  media.Ticks // run's time at which the last record began
 	synced media.Ticks // position of the last cut at a sync sample
 	recent int         // bytes of recent records
+	loss   loss
 
 	head    rtp.Head // of the unit in work
 	headed  bool
@@ -76,6 +77,7 @@ func (b *builder) newRun() {
 	b.begun, b.fixed, b.ended, b.synced = false, false, 0, 0
 	b.entered = false
 	b.order.begin()
+	b.loss = loss{packets: b.rec.receivers[b.index].Stats().Lost}
 	if b.params != nil {
 		b.reorder()
 	}
@@ -138,6 +140,9 @@ func (b *builder) Head(h rtp.Head) {
 			r.first = h.Arrival
 		}
 	}
+	if h.Gap || h.Damaged {
+		b.lose(usual, p.Time)
+	}
 	hole := 2 * usual
 	if b.order.depth > 0 { // pictures that others are shown before are further apart
 		hole = max(hole, media.FromDuration(minGap, b.rate))
@@ -173,15 +178,12 @@ func (b *builder) hole(h *rtp.Head, pos media.Ticks) {
 	if !b.leads || !b.begun || (pos-b.top).Duration(b.rate) < minGap {
 		return
 	}
-	if h.Gap {
-		b.rec.c.gaps.note(media.ReasonLoss, "packets were lost", b.rec.c.gaps.end)
-	} else {
+	if !h.Gap { // else it is a loss
 		b.rec.c.gaps.note(media.ReasonNoMedia, "the camera paused", b.rec.c.gaps.end)
 	}
 }
 
-// minGap is the shortest hole inside a run that is told as a gap; samples after
-// shorter ones are only flagged as damaged.
+// minGap is the shortest pause inside a run that is told as a gap.
 const minGap = 500 * time.Millisecond
 
 // Commit makes the unit in work a sample.
@@ -221,6 +223,7 @@ func (b *builder) Split(keep int) {
 	if b.head.Damaged {
 		s.Flags |= media.SampleDamaged
 	}
+	b.found(s, dts)
 	s.Duration = duration(b.usual())
 	b.buf.Samples = append(b.buf.Samples, s)
 	b.last, b.begun = dts, true
@@ -287,6 +290,10 @@ func (b *builder) cut(kind cutKind, next media.Ticks) {
 	}
 	r.Wall = line.Wall(b.index, start)
 	b.ended = start
+	if b.leads {
+		b.loss.anchored, b.loss.at, b.loss.wall = true, b.start, r.Wall
+		b.tellLoss()
+	}
 
 	full, unit := b.buf, b.unit
 	b.recent = max(unit, b.recent-b.recent/8)
@@ -311,11 +318,11 @@ func (b *builder) move(size int) {
 // keeping: everything up to the next sync sample is dropped with it.
 func (b *builder) offer(r media.Record) {
 	c := b.rec.c
-	wall, end := r.Wall, r.End()
+	run, wall, end := r.Run, r.Wall, r.End()
 	samples, bytes, params := len(r.Buffer.Samples), len(r.Buffer.Data), r.Params
 	accepted := c.recorder.Offer(r) // r.Buffer is not ours any more
 	if b.leads {
-		c.gaps.recorded(wall, end, accepted)
+		c.gaps.recorded(run, wall, end, accepted)
 	}
 	if accepted {
 		if c.status.recorded(bytes, samples) {

@@ -134,6 +134,7 @@ func (c *Camera) Run(ctx context.Context) error {
 		c.status.connecting(failures + 1)
 		good, err := c.record(ctx)
 		if ctx.Err() != nil {
+			c.stopped()
 			return nil
 		}
 		now := time.Now()
@@ -142,21 +143,32 @@ func (c *Camera) Run(ctx context.Context) error {
 		}
 		failures++
 		why := reasonOf(err)
-		c.gaps.open(why, detail(err), now)
+		c.gaps.open(why, detail(err), c.o.Clock(now))
 		if limit := c.o.MaxReconnectAttempts; limit > 0 && failures > limit {
 			return fmt.Errorf("camera %s: %d attempts: %w", c.o.Stream.Camera.ID, failures, err)
 		}
 		retry := now.Add(wait.next(why, began, now))
 		c.trouble(why, err, retry)
 		c.status.waiting(why, detail(err), retry)
-		if !sleep(ctx, time.Until(retry), c.gaps) {
+		if !sleep(ctx, time.Until(retry)) {
+			c.stopped()
 			return nil
 		}
+		c.gaps.retry(c.wall())
 	}
 }
 
 // wall is the recorder's clock.
 func (c *Camera) wall() int64 { return c.o.Clock(time.Now()) }
+
+// stopped says that from here on nobody records: what is missing later is not the
+// camera's fault.
+func (c *Camera) stopped() {
+	c.gaps.open(media.ReasonStopped, "the recorder was stopped", c.wall())
+}
+
+// Stream is what the camera records.
+func (c *Camera) Stream() *media.Stream { return c.o.Stream }
 
 // Status is a snapshot of how the camera is; it may be called at any time.
 func (c *Camera) Status() Status { return c.status.get() }
@@ -283,16 +295,14 @@ func (c *Camera) well(t *media.Track) {
 	}
 }
 
-// sleep waits, and reports false if ctx ended meanwhile. Gaps that were not
-// taken are offered again.
-func sleep(ctx context.Context, d time.Duration, g *gaps) bool {
+// sleep waits, and reports false if ctx ended meanwhile.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
 	case <-timer.C:
-		g.retry()
 		return true
 	}
 }

@@ -45,6 +45,11 @@ func (s *shelf) OfferGap(g media.Gap) bool {
 	return true
 }
 
+// faults are the gaps but for what a camera says when it is told to stop.
+func (s *shelf) faults() []media.Gap {
+	return slices.DeleteFunc(slices.Clone(s.gaps), func(g media.Gap) bool { return g.Reason == media.ReasonStopped })
+}
+
 func (s *shelf) poke() {
 	select {
 	case s.changed <- struct{}{}:
@@ -216,7 +221,7 @@ func TestRecordsEverything(t *testing.T) {
 			if audio != c.audio {
 				t.Errorf("audio is %q, want %q", audio, c.audio)
 			}
-			if len(s.gaps) > 0 {
+			if len(s.gaps) != 1 || s.gaps[0].Reason != media.ReasonStopped || s.gaps[0].Span.To != 0 {
 				t.Errorf("gaps: %v", s.gaps)
 			}
 			st := cam.Status()
@@ -253,6 +258,7 @@ func TestComesBack(t *testing.T) {
 		{Stream: testStream, Span: media.Span{From: first.End()}, Reason: media.ReasonUnreachable},
 		{Stream: testStream, Reason: media.ReasonCamera},
 		{Stream: testStream, Span: media.Span{To: second.Wall}, Reason: media.ReasonCamera},
+		{Stream: testStream, Reason: media.ReasonStopped},
 	}
 	if len(s.gaps) != len(want) {
 		t.Fatalf("gaps: %v", s.gaps)

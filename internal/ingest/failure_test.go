@@ -74,9 +74,16 @@ func TestBackoffRefused(t *testing.T) {
 		if len(at) < 75+30 {
 			t.Errorf("%d attempts in 20 min", len(at))
 		}
-		// One outage is one gap, told once, open.
-		if len(s.gaps) != 1 || s.gaps[0].Reason != media.ReasonUnreachable || s.gaps[0].Span.To != 0 {
-			t.Errorf("%+v", s.gaps)
+		// An outage is told of when it begins, and anew every ten minutes, without a
+		// hole; it ends with the recorder, and that has no end yet.
+		n := len(s.gaps)
+		if last := s.gaps[n-1]; n != 5 || last.Reason != media.ReasonStopped || last.Span.To != 0 {
+			t.Errorf("%d gaps: %+v", n, s.gaps)
+		}
+		for i, g := range s.gaps[:n-1] {
+			if g.Reason != media.ReasonUnreachable || (i%2 == 0) != (g.Span.To == 0) || i%2 == 1 && (g.Span.From != s.gaps[i-1].Span.From || g.Span.To != s.gaps[i+1].Span.From) {
+				t.Errorf("gap %d: %+v", i, g)
+			}
 		}
 	})
 }
@@ -136,17 +143,16 @@ func TestAttemptsAreUsedUp(t *testing.T) {
 func TestGapsThatAreRefusedComeAgain(t *testing.T) {
 	r := &moody{}
 	g := gaps{stream: testStream, recorder: r}
-	now := time.Unix(100, 0)
-	g.end = now.UnixNano()
-	g.open(media.ReasonUnreachable, "x", now)
-	g.open(media.ReasonUnreachable, "x", now.Add(time.Second)) // the same: nothing new
-	g.open(media.ReasonAuth, "y", now.Add(2*time.Second))
-	g.recorded(now.Add(3*time.Second).UnixNano(), now.Add(4*time.Second).UnixNano(), true)
+	g.end = 100e9
+	g.open(media.ReasonUnreachable, "x", 100e9)
+	g.open(media.ReasonUnreachable, "x", 101e9) // the same: nothing new
+	g.open(media.ReasonAuth, "y", 102e9)
+	g.recorded(1, 103e9, 104e9, true)
 	if len(r.gaps) != 0 || len(g.refused) != 4 {
 		t.Fatalf("%d taken, %d refused", len(r.gaps), len(g.refused))
 	}
 	r.good = true
-	g.retry()
+	g.retry(104e9)
 	var got []string
 	for _, x := range r.gaps {
 		got = append(got, fmt.Sprintf("%s %d-%d", x.Reason, x.Span.From/1e9, x.Span.To/1e9))
@@ -156,8 +162,8 @@ func TestGapsThatAreRefusedComeAgain(t *testing.T) {
 		t.Errorf("%s, want %s", s, want)
 	}
 	// The clock went back while the camera was away.
-	g.open(media.ReasonUnreachable, "x", time.Unix(50, 0))
-	g.recorded(time.Unix(51, 0).UnixNano(), time.Unix(52, 0).UnixNano(), true)
+	g.open(media.ReasonUnreachable, "x", 50e9)
+	g.recorded(2, 51e9, 52e9, true)
 	if x := r.gaps[len(r.gaps)-1]; x.Span != (media.Span{From: 50e9, To: 51e9}) {
 		t.Errorf("%+v", x)
 	}

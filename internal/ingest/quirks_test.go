@@ -80,7 +80,7 @@ func runQuirk(t *testing.T, q *testkit.Quirk) []string {
 	end := time.Now()
 	cancel()
 	r := &testkit.Result{Ran: <-ended, Ended: end, State: string(st.State), Error: st.LastError, Notes: st.Notes, Tracks: st.Tracks,
-		Lost: st.LostPackets, Clock: st.CameraClock, Dials: net.Dials(), Records: s.records, Gaps: s.gaps, Log: log.all()}
+		Lost: st.LostPackets, Clock: st.CameraClock, Dials: net.Dials(), Records: s.records, Gaps: s.faults(), Log: log.all()}
 	if r.Notes == nil {
 		r.Notes = c.Status().Notes
 	}

@@ -148,7 +148,7 @@ func (r *recording) Tick(now time.Time) error {
 	if now.Sub(r.checked) >= time.Second {
 		r.checked = now
 		r.line.Check(r.instant(now))
-		r.c.gaps.retry()
+		r.c.gaps.retry(r.c.o.Clock(now))
 		r.observe(now)
 	}
 	return nil
@@ -168,9 +168,11 @@ func (r *recording) close() {
 	for i, b := range r.tracks {
 		r.receivers[i].Close()
 		b.cut(cutForced, 0)
+		b.endLoss()
 		b.buf.Release()
 		b.buf = nil
 	}
+	r.c.gaps.tellLosses()
 	r.observe(time.Now())
 }
 
@@ -185,10 +187,18 @@ func (r *recording) lasted() time.Duration {
 // rotate ends the run before the sync sample in work of the leading track, and
 // begins the next with it.
 func (r *recording) rotate(cause timeline.Cause, arrival time.Time) {
+	var lost *builder
 	for _, b := range r.tracks {
 		b.cut(cutForced, 0)
+		if b.endLoss() {
+			lost = b
+		}
 	}
 	switch cause {
+	case timeline.Hole:
+		if lost != nil {
+			r.c.gaps.noteLoss(lost.lostPackets(), lost.loss.step.Duration(lost.rate))
+		}
 	case timeline.Step: // back or forth: the new time is the right one
 		detail := setClock(r.line.Stepped())
 		r.c.gaps.note(media.ReasonClock, detail, r.c.gaps.end)

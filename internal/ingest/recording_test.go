@@ -281,7 +281,8 @@ func TestLossIsTold(t *testing.T) {
 	r.rec.close()
 	r.expect("track 1 at 0: S40 19×40", "track 1 at 1400: S40 4×40")
 	from, to := r.shelf.records[0].End(), r.shelf.records[1].Wall
-	want := media.Gap{Stream: testStream, Span: media.Span{From: from, To: to}, Reason: media.ReasonLoss, Detail: "packets were lost"}
+	want := media.Gap{Stream: testStream, Span: media.Span{From: from, To: to}, Reason: media.ReasonLoss, Run: r.rec.run,
+		Loss: media.Loss{Packets: 15, Missing: 15}}
 	if g := r.shelf.gaps; len(g) != 1 || g[0] != want {
 		t.Errorf("%+v, want %+v", g, want)
 	}
@@ -508,3 +509,95 @@ func (bin) Offer(r media.Record) bool {
 func (bin) OfferGap(media.Gap) bool { return true }
 
 var _ rtp.Sink = (*builder)(nil)
+
+// lossy sends GOPs of 25 pictures and loses picture 20 of some of them.
+func (r *rig) lossy(gops int, lost func(gop int) bool) {
+	for n := range gops {
+		for i := range 25 {
+			head := "419a01"
+			if i == 0 {
+				head = "658801"
+			}
+			if i == 20 && lost(n) {
+				r.seq[0]++
+			} else {
+				r.send(0, head, true)
+			}
+			r.step(1)
+		}
+	}
+}
+
+func TestLossLastsToTheNextSyncSample(t *testing.T) {
+	r := newRig(t, 800*time.Millisecond, "H264")
+	r.lossy(8, func(n int) bool { return n == 2 })
+	r.rec.close()
+	sync := r.shelf.records[0].Wall + int64(3*time.Second)
+	want := media.Gap{Stream: testStream, Span: media.Span{From: sync - int64(5*step), To: sync}, Reason: media.ReasonLoss, Run: r.rec.run,
+		Loss: media.Loss{Packets: 1, Missing: 1, Damaged: 4}}
+	if g := r.shelf.gaps; len(g) != 1 || g[0] != want {
+		t.Errorf("%+v, want %+v", g, want)
+	}
+}
+
+// A network that never stops losing packets: a record a minute, and no second of
+// loss too many or too few in them.
+func TestLossForEver(t *testing.T) {
+	const minutes = 5
+	r := newRig(t, 800*time.Millisecond, "H264")
+	r.lossy(60*minutes, func(n int) bool { return n%2 == 0 })
+	r.rec.close()
+	var sum media.Loss
+	for i, g := range r.shelf.gaps {
+		if g.Reason != media.ReasonLoss || g.Run != r.rec.run || g.Span.Empty() || i > 0 && g.Span.From < r.shelf.gaps[i-1].Span.To {
+			t.Errorf("gap %d: %+v", i, g)
+		}
+		l := g.Loss
+		l.Time = g.Missing()
+		sum = sum.Plus(l)
+	}
+	if n := len(r.shelf.gaps); n > minutes+2 {
+		t.Errorf("%d gaps in %d minutes", n, minutes)
+	}
+	const losses = 30 * minutes
+	if want := (media.Loss{Time: losses * 5 * step, Packets: losses, Missing: losses, Damaged: losses * 4}); sum != want {
+		t.Errorf("%+v, want %+v", sum, want)
+	}
+}
+
+// A stream that has no second sync sample is damaged for good: that is told all the
+// same.
+func TestLossWithoutEnd(t *testing.T) {
+	r := newRig(t, 800*time.Millisecond, "H264")
+	r.gop(10, 100)
+	r.seq[0]++
+	for range 25 * 150 {
+		r.send(0, "419a01", true)
+		r.step(1)
+	}
+	if n := len(r.shelf.gaps); n != 2 {
+		t.Errorf("%d gaps in 150 s", n)
+	}
+	r.rec.close()
+	var sum time.Duration
+	for _, g := range r.shelf.gaps {
+		sum += g.Missing()
+	}
+	if sum != 150*time.Second {
+		t.Errorf("%v of 150 s: %+v", sum, r.shelf.gaps)
+	}
+}
+
+// The last picture before a sync sample is lost: nothing depends on it, it is
+// missing all the same.
+func TestLossBeforeASyncSample(t *testing.T) {
+	r := newRig(t, 800*time.Millisecond, "H264")
+	r.gop(24, 100)
+	r.seq[0]++
+	r.step(1)
+	r.gop(10, 100)
+	r.rec.close()
+	if g := r.shelf.gaps; len(g) != 1 || g[0].Span.Duration() != step || g[0].Loss != (media.Loss{Packets: 1, Missing: 1}) {
+		t.Errorf("%+v", g)
+	}
+}

@@ -114,7 +114,7 @@ func TestBadCamerasHurtNobody(t *testing.T) {
 			}
 			st := states[id]
 			r := &testkit.Result{Ended: end, State: string(st.State), Error: st.LastError, Notes: st.Notes, Tracks: st.Tracks, Lost: st.LostPackets,
-				Dials: o.net.Dials(), Records: s.records, Gaps: s.gaps, Log: o.log.all()}
+				Dials: o.net.Dials(), Records: s.records, Gaps: s.faults(), Log: o.log.all()}
 			for _, p := range o.q.Verify(o.cam, r) {
 				t.Errorf("%s: %s", id, p)
 			}

@@ -68,7 +68,7 @@ func TestTransports(t *testing.T) {
 			if !m.Clean() || int(m.Count) != samples(video(s.records)) || len(video(s.records)) == len(s.records) {
 				t.Errorf("%v, in %d samples and %d records", m, samples(video(s.records)), len(s.records))
 			}
-			if len(s.gaps) > 0 || st.LostPackets > 0 {
+			if len(s.faults()) > 0 || st.LostPackets > 0 {
 				t.Errorf("gaps: %v, %d packets lost", s.gaps, st.LostPackets)
 			}
 			if st.Transport != c.used || st.TLS != c.tls {

@@ -140,7 +140,8 @@ const (
 	ReasonDisk        Reason = "disk_down"
 	ReasonClock       Reason = "clock_step"
 	ReasonDisabled    Reason = "disabled"
-	ReasonOverwritten Reason = "overwritten" // was there; a deeper volume has what is before it. Never on disk
+	ReasonUnwanted    Reason = "not_configured" // the configuration has no such stream: nothing is expected, so nothing is missing
+	ReasonOverwritten Reason = "overwritten"    // was there; a deeper volume has what is before it. Never on disk
 )
 
 // Gap is a span without samples, and why. Detail is one line for people,
@@ -150,4 +151,30 @@ type Gap struct {
 	Span   Span
 	Reason Reason
 	Detail string
+	Run    RunID // that goes on behind the gap; 0: another one does
+	Loss   Loss  // of ReasonLoss
+}
+
+// Missing is how much of the gap's span is missing; of one that is open, nothing
+// yet.
+func (g *Gap) Missing() time.Duration {
+	length := max(0, g.Span.Duration())
+	if g.Loss.Time > 0 {
+		return min(g.Loss.Time, length)
+	}
+	return length
+}
+
+// Loss counts what a network lost inside a run. A gap that stands for several
+// losses, one soon after the other, has all of them in its span.
+type Loss struct {
+	Time    time.Duration // of the span without good samples: from each loss to the next sync sample; 0: all of it
+	Packets uint32        // RTP packets that are known to be lost
+	Missing uint32        // samples
+	Damaged uint32        // samples that are there, and lack something they depend on
+}
+
+// Plus is both together. Time is added too: the caller sees to it that both have one.
+func (l Loss) Plus(o Loss) Loss {
+	return Loss{l.Time + o.Time, l.Packets + o.Packets, l.Missing + o.Missing, l.Damaged + o.Damaged}
 }

@@ -489,6 +489,19 @@ func TestChoose(t *testing.T) {
 			t.Errorf("%q: %v %q %v", c.want, p, why, err)
 		}
 	}
+	for _, c := range []struct{ want, main, token, why, err string }{
+		{"", "", "p4", "the best below Main25b", ""},
+		{"", "Main", "p2", "the best below Main", ""},
+		{"", "p2", "Low", "the best below Low", ""},
+		{"p3", "", "p3", "it is the one named", ""},
+		{"", "p6", "", "", "there is no profile below Other lens; there are: "},
+		{"", "nix", "", "", `there is no profile "nix"`},
+	} {
+		p, why, err := ChooseSub(all, c.want, c.main)
+		if p.Token != c.token || why != c.why || (err != nil) != (c.err != "") || err != nil && !strings.HasPrefix(err.Error(), c.err) {
+			t.Errorf("%q below %q: %v %q %v", c.want, c.main, p, why, err)
+		}
+	}
 	if _, _, err := Choose(all[:1], ""); err == nil || !strings.Contains(err.Error(), "no profile has video") {
 		t.Errorf("%v", err)
 	}

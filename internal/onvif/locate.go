@@ -32,6 +32,11 @@ type LocatorOptions struct {
 	Username, Password string
 	Profile            string // token or name; empty: the best (Choose)
 
+	// Sub wants the second stream (ChooseSub): Profile names it, and Main is the
+	// first one's.
+	Sub  bool
+	Main string
+
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil is net.Dialer's
 	Discover DiscoverOptions                                                   // where a lost camera is searched
 	Log      *slog.Logger                                                      // nil: nothing is logged
@@ -154,6 +159,9 @@ func (l *Locator) ask(ctx context.Context, at string) (string, error) {
 		return "", err
 	}
 	p, why, err := Choose(all, l.o.Profile)
+	if l.o.Sub {
+		p, why, err = ChooseSub(all, l.o.Profile, l.o.Main)
+	}
 	if err != nil {
 		return "", d.errorf("%w", err)
 	}

@@ -171,6 +171,33 @@ func Choose(all []Profile, want string) (p Profile, why string, err error) {
 	return *best, fmt.Sprintf("the best of %d", len(all)), nil
 }
 
+// ChooseSub picks the profile of a camera's second stream: the one that want names
+// or, where that is empty, the best of the same source below the one that Choose
+// picks with main.
+func ChooseSub(all []Profile, want, main string) (p Profile, why string, err error) {
+	if want != "" {
+		return Choose(all, want)
+	}
+	above, _, err := Choose(all, main)
+	if err != nil {
+		return Profile{}, "", err
+	}
+	var best *Profile
+	for i := range all {
+		p := &all[i]
+		if p.Codec == "" || p.Source != above.Source || p.Token == above.Token || !above.better(p) {
+			continue
+		}
+		if best == nil || p.better(best) {
+			best = p
+		}
+	}
+	if best == nil {
+		return Profile{}, "", fmt.Errorf("there is no profile below %s; there are: %s", above.Name, names(all))
+	}
+	return *best, "the best below " + above.Name, nil
+}
+
 func (p *Profile) better(o *Profile) bool {
 	recorded := func(p *Profile) bool { return p.Codec == "h264" || p.Codec == "h265" }
 	switch pixels, others := p.Width*p.Height, o.Width*o.Height; {

@@ -46,6 +46,11 @@ type ArchiveOptions struct {
 	Volumes []VolumeOptions // at least one that is not retired
 	Cameras map[media.UUID]CameraRule
 	Log     *slog.Logger // nil: silent
+
+	// Streams are those that the configuration has, and Since is when the recorder
+	// was started, ns UTC. Run writes down what the last one could not. 0: it does not.
+	Streams []*media.Stream
+	Since   int64
 }
 
 // VolumeOptions are one volume's. Its number in the archive, and in media.Ref, is
@@ -537,11 +542,12 @@ func (a *Archive) arrived(m *member) {
 	}
 }
 
-// look watches the volumes, so that no coming and going is missed.
+// look watches the volumes, so that no coming and going is missed, and sees to it
+// that the time before the start is accounted for.
 func (a *Archive) look(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for {
+	for accounted := false; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -555,6 +561,7 @@ func (a *Archive) look(ctx context.Context) {
 			if moved {
 				a.remember()
 			}
+			accounted = accounted || a.account()
 		}
 	}
 }
@@ -762,11 +769,7 @@ func (a *Archive) Status() ArchiveStatus {
 		}
 		s.Volumes = append(s.Volumes, vs)
 	}
-	var rings []view // how deep they are, not how far back what is kept lies
-	for _, w := range a.views() {
-		rings = append(rings, w.ring())
-	}
-	s.Streams = streamStatuses(rings, a.since())
+	s.Streams = streamStatuses(a.rings(), a.since()) // how deep they are, not how far back what is kept lies
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for stream, r := range a.routes {

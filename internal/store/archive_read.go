@@ -325,9 +325,8 @@ func mergedSegments(views []view, id media.StreamID) []part {
 	return parts
 }
 
-// mergedGaps lists a stream's gaps. parts are its segments.
-func mergedGaps(views []view, s *media.Stream, parts []part) []media.Gap {
-	id := s.ID()
+// mergedKnown is what is on record of a stream's gaps.
+func mergedKnown(views []view, id media.StreamID) []media.Gap {
 	var known []media.Gap
 	told := 0
 	for _, v := range views {
@@ -336,11 +335,23 @@ func mergedGaps(views []view, s *media.Stream, parts []part) []media.Gap {
 			told++
 		}
 	}
-	if told > 1 { // a gap may have been opened on one volume and closed on another
-		slices.SortStableFunc(known, func(a, b media.Gap) int {
-			return cmp.Or(cmp.Compare(a.Span.From, b.Span.From), cmp.Compare(min(a.Span.To, 1), min(b.Span.To, 1)))
-		})
+	if told > 1 {
+		sortKnown(known)
 	}
+	return known
+}
+
+// sortKnown puts what several volumes tell of gaps in order: one may have been
+// opened on one volume and closed on another.
+func sortKnown(known []media.Gap) {
+	slices.SortStableFunc(known, func(a, b media.Gap) int {
+		return cmp.Or(cmp.Compare(a.Span.From, b.Span.From), cmp.Compare(min(a.Span.To, 1), min(b.Span.To, 1)))
+	})
+}
+
+// mergedGaps lists a stream's gaps. parts are its segments.
+func mergedGaps(views []view, s *media.Stream, parts []part) []media.Gap {
+	known := mergedKnown(views, s.ID())
 	plain := make([]index.Part, len(parts))
 	for i, p := range parts {
 		plain[i] = p.Part
@@ -386,7 +397,7 @@ func mergedList(ctx context.Context, views []view, q Query, since func(*media.St
 		if err := ctx.Err(); err != nil {
 			return l, err
 		}
-		if q.Camera != "" && s.Camera.ID != q.Camera {
+		if !q.takes(s) {
 			continue
 		}
 		oldest := media.Always.From

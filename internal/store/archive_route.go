@@ -88,7 +88,7 @@ func (a *Archive) route(r *media.Record) (v *Volume, lost *media.Gap) {
 	case rt.at == nil:
 		rt.at = a.choose(home, now)
 	case !a.isUp(rt.at, now):
-		if to := a.choose(home, now); to != rt.at && a.isUp(to, now) {
+		if to := a.choose(a.beside(rt, r.Stream, home, now), now); to != rt.at && a.isUp(to, now) {
 			lost = a.unsettled(rt, r)
 			a.log.Info("a camera goes to another volume", "camera", r.Stream.Camera.ID, "stream", r.Stream.Name, "from", rt.at.Name, "to", to.Name)
 			rt.at, rt.recent = to, nil
@@ -116,12 +116,26 @@ func (a *Archive) settled(m *member, now time.Time) bool {
 	return a.isUp(m, now) && (m.upAt.IsZero() || now.Sub(m.upAt) >= a.settle)
 }
 
+// beside is where a stream goes first: home, or while that is down where another
+// stream of its camera is. With a.mu held.
+func (a *Archive) beside(rt *route, s *media.Stream, home *member, now time.Time) *member {
+	if a.isUp(home, now) {
+		return home
+	}
+	for other, o := range a.routes {
+		if o != rt && other.Camera.UUID == s.Camera.UUID && o.at != nil && a.isUp(o.at, now) {
+			return o.at
+		}
+	}
+	return home
+}
+
 // unsettled is the span of what the stream gave to a volume that is down and
 // that is not known to be committed.
 func (a *Archive) unsettled(rt *route, r *media.Record) *media.Gap {
 	committed := int64(0)
 	if v := rt.at.volume.Load(); v != nil {
-		committed = newestOf(v.view(0), func(id media.StreamID) bool { return id == r.Stream.ID() })
+		committed = newestIn(v.view(0), func(id media.StreamID) bool { return id == r.Stream.ID() })
 	}
 	for _, s := range rt.recent {
 		if s.To > committed+int64(sameTime) && s.From < r.Wall {
@@ -226,13 +240,13 @@ func (m *member) newest(camera media.UUID) int64 {
 	if v == nil {
 		return 0
 	}
-	return newestOf(v.view(0), func(id media.StreamID) bool {
+	return newestIn(v.view(0), func(id media.StreamID) bool {
 		s := v.names.stream(id)
 		return s != nil && s.Camera.UUID == camera
 	})
 }
 
-func newestOf(v view, of func(media.StreamID) bool) (end int64) {
+func newestIn(v view, of func(media.StreamID) bool) (end int64) {
 	for i := len(v.snapshot) - 1; i >= 0; i-- {
 		for id := range v.snapshot[i].Streams() {
 			if !of(id) {

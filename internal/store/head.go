@@ -199,6 +199,13 @@ func (w *writer) takeEarly() {
 		}
 		w.pool = b
 		w.dirBytes += index.DirectoryBytes(groups)
+		clear(w.gaps)
+		for _, g := range append(b.Pool().Directory, w.pending...) {
+			g.Entries(func(e *pool.Entry) bool {
+				w.follow(e)
+				return true
+			})
+		}
 		w.v.publish(b.Pool())
 	default:
 	}

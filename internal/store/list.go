@@ -12,7 +12,12 @@ import (
 // Query chooses what List tells.
 type Query struct {
 	Camera string     // id; empty: all
+	Stream string     // name; empty: all
 	Span   media.Span // the zero value: everything
+}
+
+func (q Query) takes(s *media.Stream) bool {
+	return (q.Camera == "" || s.Camera.ID == q.Camera) && (q.Stream == "" || s.Name == q.Stream)
 }
 
 // Listing is what the archive has, by camera and then in the order in which it

@@ -30,6 +30,7 @@ const (
 type queued struct {
 	record media.Record
 	gap    *media.Gap
+	again  bool // the gap was told before: it counts if it is open still
 	size   int
 }
 
@@ -56,12 +57,19 @@ type queue struct {
 	bytes   int
 	gaps    int
 	dropped int64 // records, since the start
-	lost    map[*media.Stream]*media.Gap
+	lost    map[*media.Stream]*lostSpan
 	waiting map[*media.Stream]bool // lost the beginning of a GOP: the rest of it is not taken either
 }
 
+// lostSpan is what a stream lost since the last commit. Once there is video in it,
+// that decides from when to when.
+type lostSpan struct {
+	gap   media.Gap
+	video bool
+}
+
 func newQueue(limit int, reason func() media.Reason) *queue {
-	return &queue{limit: limit, full: make(chan struct{}, 1), reason: reason, lost: map[*media.Stream]*media.Gap{}, waiting: map[*media.Stream]bool{}}
+	return &queue{limit: limit, full: make(chan struct{}, 1), reason: reason, lost: map[*media.Stream]*lostSpan{}, waiting: map[*media.Stream]bool{}}
 }
 
 // offer takes the item, and makes room for it where there is none. It refuses
@@ -135,12 +143,23 @@ func (q *queue) evict() {
 // lose drops a record and remembers the span.
 func (q *queue) lose(it *queued) {
 	r := &it.record
-	g := q.lost[r.Stream]
-	if g == nil {
-		g = &media.Gap{Stream: r.Stream, Span: media.Span{From: r.Wall, To: r.Wall}, Reason: q.reason()}
-		q.lost[r.Stream] = g
+	video := r.Params.Kind == media.Video
+	l := q.lost[r.Stream]
+	if l == nil {
+		l = &lostSpan{gap: media.Gap{Stream: r.Stream, Span: media.Span{From: r.Wall, To: r.Wall}, Reason: q.reason()}}
+		q.lost[r.Stream] = l
 	}
-	g.Span.From, g.Span.To = min(g.Span.From, r.Wall), max(g.Span.To, r.End())
+	if why := q.reason(); why == media.ReasonDisk { // it is known only after a while
+		l.gap.Reason = why
+	}
+	if g := &l.gap; video && !l.video {
+		l.video, g.Span, g.Run = true, media.Span{From: r.Wall, To: r.End()}, r.Run
+	} else if video == l.video {
+		g.Span.From, g.Span.To = min(g.Span.From, r.Wall), max(g.Span.To, r.End())
+		if g.Run != r.Run {
+			g.Run = 0
+		}
+	}
 	q.dropped++
 	r.Buffer.Release()
 }
@@ -151,8 +170,8 @@ func (q *queue) take(into []queued) []queued {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	into = into[:0]
-	for s, g := range q.lost {
-		into = append(into, queued{gap: g})
+	for s, l := range q.lost {
+		into = append(into, queued{gap: &l.gap})
 		delete(q.lost, s)
 	}
 	n, bytes := 0, 0

@@ -71,6 +71,7 @@ func (w *writer) recover(read func(n int) ([]pool.Group, tail, error)) error {
 			if e.Kind == pool.KindStream || e.Kind == pool.KindTrack {
 				w.described[describedKey(e)] = true
 			}
+			w.follow(e)
 			return true
 		})
 		w.dirBytes += int64(pool.HeaderSize + len(g.Dir))

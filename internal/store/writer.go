@@ -67,9 +67,10 @@ type writer struct {
 	dirBytes int64 // what the groups in head take in its footer
 	footer   []byte
 
-	described map[description]bool // in head, durable
-	telling   []description        // in the group that is being built, and those not yet synced
-	building  int                  // where of those the group begins
+	gaps      map[media.StreamID]media.Gap // that are open, as far as was written
+	described map[description]bool         // in head, durable
+	telling   []description                // in the group that is being built, and those not yet synced
+	building  int                          // where of those the group begins
 	streams   map[*media.Stream]pool.Entry
 	tracks    map[*media.Track]pool.Entry
 	scratch   []pool.Item
@@ -89,7 +90,7 @@ type writer struct {
 }
 
 func newWriter(v *Volume) (*writer, error) {
-	w := &writer{v: v, head: -1, streams: map[*media.Stream]pool.Entry{}, tracks: map[*media.Track]pool.Entry{}, avoid: map[int]bool{}, strikes: map[int]int{}}
+	w := &writer{v: v, head: -1, streams: map[*media.Stream]pool.Entry{}, tracks: map[*media.Track]pool.Entry{}, avoid: map[int]bool{}, strikes: map[int]int{}, gaps: map[media.StreamID]media.Gap{}}
 	var err error
 	if w.buf, err = disk.Alloc(pool.MaxGroup); err != nil {
 		return nil, err
@@ -248,6 +249,9 @@ func (w *writer) tryCommit(batch []queued) error {
 // add puts a record, with the descriptions that it needs in this pool, into the
 // group being built; a full group is written first, a full pool sealed.
 func (w *writer) add(q *queued) error {
+	if q.again && !w.stillOpen(q.gap) {
+		return nil
+	}
 	for {
 		if w.head < 0 || w.full {
 			if err := w.nextPool(); err != nil {
@@ -261,6 +265,7 @@ func (w *writer) add(q *queued) error {
 		switch {
 		case ok && fits:
 			w.builder.Add(items...)
+			w.follow(&items[len(items)-1].Entry)
 			for i := range items {
 				if k := items[i].Entry.Kind; k == pool.KindStream || k == pool.KindTrack {
 					w.telling = append(w.telling, describedKey(&items[i].Entry))
@@ -275,6 +280,40 @@ func (w *writer) add(q *queued) error {
 			w.full = true
 		default:
 			panic(fmt.Sprintf("store: a record of %d bytes does not fit into an empty pool", q.size))
+		}
+	}
+}
+
+// follow keeps account of which gaps are open: they are told again in each pool
+// that begins, as the older ones that say so are overwritten.
+func (w *writer) follow(e *pool.Entry) {
+	switch {
+	case e.Kind == pool.KindSamples && e.Track == media.VideoTrack:
+		delete(w.gaps, e.Stream)
+	case e.Kind != pool.KindGap:
+	case e.WallEnd == 0:
+		if g, err := e.DecodeGap(); err == nil {
+			g.Stream = w.v.names.stream(e.Stream)
+			w.gaps[e.Stream] = g
+		}
+	case w.gaps[e.Stream].Span.From == e.Wall:
+		delete(w.gaps, e.Stream)
+	}
+}
+
+func (w *writer) stillOpen(g *media.Gap) bool {
+	now, ok := w.gaps[g.Stream.ID()]
+	return ok && now.Span.From == g.Span.From && now.Reason == g.Reason
+}
+
+// tellOpen has the gaps that are open written into the pool that has begun.
+func (w *writer) tellOpen() {
+	for id, g := range w.gaps {
+		if g.Stream == nil {
+			g.Stream = w.v.names.stream(id)
+		}
+		if g.Stream != nil {
+			w.v.queue.offer(queued{gap: &g, again: true})
 		}
 	}
 }
@@ -441,6 +480,7 @@ func (w *writer) nextPool() error {
 	w.pool = index.NewBuilder(w.v.ring.Identity(n), w.v.o.SegmentDuration, true)
 	w.v.publish(w.pool.Pool())
 	w.v.counters.position.Store(w.off)
+	w.tellOpen()
 	return nil
 }
 

@@ -213,7 +213,7 @@ func codecs() []Quirk {
 			both(withVideo(mjpeg(1, 90, nil, 100)), packets(0, func(u *Unit, ks []*Packet) []*Packet {
 				ks[4].Lost = u.N%20 == 7
 				return ks
-			})), Want{Missing: func(n int) bool { return n%20 == 7 }}},
+			})), Want{Gaps: networkLoss, Missing: func(n int) bool { return n%20 == 7 }}},
 		{s, "mjpeg-large", "cameras of more than 2040 pixels", "a width of 0 in the packets, and a=x-dimensions:2592,1944", "takes what the SDP says", 20 * time.Second,
 			both(withVideo(func() *Track {
 				t := mjpeg(1, 255, tables(2), room)()

@@ -252,14 +252,14 @@ func hostile() []Quirk {
 					}
 				}
 				return ks
-			}), Want{Missing: span(90, 91), Damaged: restOf(30, 91), Maybe: span(89, 120)}},
+			}), Want{Gaps: networkLoss, Missing: span(90, 91), Damaged: restOf(30, 91), Maybe: span(89, 120)}},
 		{s, "picture-huge", "a camera taken over", "a picture of 20 MiB", "drops it, counts it", 30 * time.Second,
 			packets(0, func(u *Unit, ks []*Packet) []*Packet {
 				if u.N == 90 {
 					return append(ks, u.Fragments(big(20<<20), 60_000)...)
 				}
 				return ks
-			}), Want{Missing: among(90), Damaged: span(91, 120)}},
+			}), Want{Gaps: networkLoss, Missing: among(90), Damaged: span(91, 120)}},
 		{s, "nals-without-end", "a camera taken over", "2,000 NAL units in a picture", "drops it at 512", 30 * time.Second,
 			packets(0, func(u *Unit, ks []*Packet) []*Packet {
 				if u.N == 91 {
@@ -268,7 +268,7 @@ func hostile() []Quirk {
 					}
 				}
 				return ks
-			}), Want{Missing: among(91), Maybe: span(92, 120)}},
+			}), Want{Gaps: networkLoss, Missing: among(91), Maybe: span(92, 120)}},
 		{s, "ssrcs-a-million", "a camera taken over", "another SSRC with each packet", "remembers few; goes on", 30 * time.Second,
 			func(c *Camera) {
 				n := uint32(0)

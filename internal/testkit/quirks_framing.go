@@ -76,7 +76,7 @@ func framing() []Quirk {
 					ks[len(ks)-1].Cut = true
 				}
 				return ks
-			}), Want{Missing: among(100), Damaged: span(101, 120)}},
+			}), Want{Gaps: networkLoss, Missing: among(100), Damaged: span(101, 120)}},
 		{s, "reconnect-mixed", "Reolink, live555 of 2013", "the session before goes on in the new connection", "TEARDOWN always; keeps the stream that SETUP announced", 30 * time.Second,
 			func(c *Camera) {
 				c.Packets = func(p *Peer, u *Unit, ks []*Packet) []*Packet {
@@ -102,12 +102,12 @@ func framing() []Quirk {
 						a.Set("Transport", strings.Replace(a.Get("Transport"), "11111111", "22220002", 1))
 					}
 				})(c)
-			}, Want{Runs: 2, Gaps: []media.Reason{media.ReasonUnreachable}, Dials: [2]int{2, 2}, Maybe: span(45, 90), Lines: 8}},
+			}, Want{Runs: 2, Gaps: []media.Reason{media.ReasonUnreachable, media.ReasonLoss}, Dials: [2]int{2, 2}, Maybe: span(45, 90), Lines: 8}},
 		{s, "lost-before-tcp", "Eufy E210, C22", "drops packets before they go into TCP", "drops the picture that lost one, goes on, flags what depends on it", 30 * time.Second,
 			loses(among(40, 100, 101), func(i, of int) bool { return i == of-1 }),
-			Want{Missing: among(40, 100, 101), Damaged: restOf(30, 41, 102)}},
+			Want{Gaps: networkLoss, Missing: among(40, 100, 101), Damaged: restOf(30, 41, 102)}},
 		{s, "lost-middle", "Eufy", "packets out of the middle of a key picture", "the whole GOP is flagged, nothing more", 30 * time.Second,
-			loses(among(90), func(i, of int) bool { return i == of/2 }), Want{Missing: among(90), Damaged: restOf(30, 91)}},
+			loses(among(90), func(i, of int) bool { return i == of/2 }), Want{Gaps: networkLoss, Missing: among(90), Damaged: restOf(30, 91)}},
 		{s, "lost-48", "Eufy", "48 packets at once: several pictures", "as above", 30 * time.Second,
 			loses(span(94, 106), func(int, int) bool { return true }), Want{Missing: span(94, 106), Damaged: span(106, 120), Gaps: []media.Reason{media.ReasonLoss}}},
 		{s, "hates-slow-readers", "most", "hangs up when the client does not read for a second", "reads whatever the disk does", 60 * time.Second,

@@ -283,7 +283,7 @@ func units() []Quirk {
 					}
 				}
 				return ks
-			})), Want{Off: 300 * time.Millisecond, Missing: func(n int) bool { return n%45 == 37 }, Damaged: func(n int) bool { return n%45 > 37 }}},
+			})), Want{Gaps: networkLoss, Off: 300 * time.Millisecond, Missing: func(n int) bool { return n%45 == 37 }, Damaged: func(n int) bool { return n%45 > 37 }}},
 		{s, "gop-20s", "Hikvision, Dahua: H.264+ and H.265+", "a key picture every 20 s", "waits: no watchdog on key pictures", 90 * time.Second,
 			unit(0, func(u *Unit) {
 				if u.N%300 != 0 && u.Sync { // its slices stay, but nobody may begin there
@@ -392,4 +392,7 @@ func stamps() []Quirk {
 	}
 }
 
-var noMedia = []media.Reason{media.ReasonNoMedia}
+var (
+	noMedia     = []media.Reason{media.ReasonNoMedia}
+	networkLoss = []media.Reason{media.ReasonLoss}
+)

@@ -91,22 +91,25 @@ func (s Snapshot) KnownGaps(id media.StreamID) []media.Gap {
 	return known
 }
 
-// Gaps lists the spans without samples between a stream's segments, and behind
-// them when a gap is open still (its To is 0), each with the reason on record;
-// where there is none, nobody was recording. Segments of one run may overlap:
-// those of two volumes.
+// Gaps lists the spans without samples between a stream's segments and inside
+// them, and behind them when a gap is open still (its To is 0), each with the
+// reason on record; where there is none, nobody was recording. Segments of one run
+// may overlap: those of two volumes.
 func Gaps(known []media.Gap, segments []Part) []media.Gap {
+	inside, between := split(known, media.Always)
 	var gaps []media.Gap
+	runs := map[media.RunID]bool{}
 	end := int64(0)
 	for i := range segments {
 		s := &segments[i]
-		least := holeBetweenRuns
+		runs[s.Run] = true
 		sameRun := i > 0 && segments[i-1].Run == s.Run
+		least := holeBetweenRuns
 		if sameRun {
 			least = holeInsideRun
 		}
 		if hole := (media.Span{From: end, To: s.Span.From}); i > 0 && hole.Duration() >= least {
-			gaps = append(gaps, explain(hole, known)...)
+			gaps = append(gaps, explain(hole, inside.without(hole), between.in(hole))...)
 		}
 		if sameRun {
 			end = max(end, s.Span.To)
@@ -119,20 +122,46 @@ func Gaps(known []media.Gap, segments []Part) []media.Gap {
 			gaps = append(gaps, g)
 		}
 	}
-	// What is on record behind the last segment: closed gaps, then an open one.
-	if n := len(known); n > 0 {
-		if g := known[n-1]; g.Span.To == 0 && g.Span.From >= end-int64(holeInsideRun) {
-			gaps = append(gaps, g)
+	if n := len(gaps); len(inside.gaps) > 0 {
+		for _, g := range inside.gaps {
+			if runs[g.Run] {
+				gaps = append(gaps, g)
+			}
+		}
+		if len(gaps) > n {
+			slices.SortStableFunc(gaps, func(a, b media.Gap) int { return cmp.Compare(a.Span.From, b.Span.From) })
+		}
+	}
+	if open := StillOpen(known, end); open != nil {
+		if hole := (media.Span{From: end, To: open.Span.From}); end > 0 && hole.Duration() >= holeBetweenRuns {
+			gaps = append(gaps, explain(hole, []media.Span{hole}, between.in(hole))...)
+		}
+		gaps = append(gaps, *open)
+		if n := len(gaps); n > 1 && gaps[n-2].Span.To == open.Span.From && gaps[n-2].Reason == open.Reason {
+			gaps[n-2].Span.To, gaps = 0, gaps[:n-1]
 		}
 	}
 	return gaps
 }
 
+// rankOf is how much a gap is worth as an explanation, 0 the most. That a clock was
+// set forward explains what nothing else does: it may have been set back since.
+func rankOf(g *media.Gap) int {
+	switch {
+	case g.Reason == media.ReasonClock:
+		return 2
+	case g.Span.To == 0:
+		return 1
+	}
+	return 0
+}
+
 // explain cuts a hole into the pieces that the records give a reason for. A
 // later record knows better than an earlier one, and a closed gap better than
-// the open one that announced it.
-func explain(hole media.Span, known []media.Gap) []media.Gap {
-	free := []media.Span{hole}
+// the open one that announced it. One that nobody closed, because the recorder
+// was killed, ended with the hole in which it began.
+// Only the free parts of the hole are told of.
+func explain(hole media.Span, free []media.Span, known []media.Gap) []media.Gap {
 	var out []media.Gap
 	take := func(g media.Gap, span media.Span) {
 		var rest []media.Span
@@ -142,7 +171,7 @@ func explain(hole media.Span, known []media.Gap) []media.Gap {
 				rest = append(rest, f)
 				continue
 			}
-			out = append(out, media.Gap{Span: piece, Reason: g.Reason, Detail: g.Detail})
+			out = append(out, media.Gap{Span: piece, Reason: g.Reason, Detail: g.Detail, Loss: g.Loss})
 			for _, r := range []media.Span{{From: f.From, To: piece.From}, {From: piece.To, To: f.To}} {
 				if r.Duration() >= holeBetweenRuns {
 					rest = append(rest, r)
@@ -154,10 +183,11 @@ func explain(hole media.Span, known []media.Gap) []media.Gap {
 		}
 		free = rest
 	}
-	for _, closed := range []bool{true, false} {
+	for _, rank := range []int{0, 1, 2} {
 		for i := len(known) - 1; i >= 0; i-- {
 			g := known[i]
-			if (g.Span.To != 0) != closed {
+			closed := g.Span.To != 0
+			if rankOf(&g) != rank || !closed && g.Span.From < hole.From-int64(holeInsideRun) {
 				continue
 			}
 			span := g.Span
@@ -173,5 +203,5 @@ func explain(hole media.Span, known []media.Gap) []media.Gap {
 		}
 	}
 	slices.SortFunc(out, func(a, b media.Gap) int { return cmp.Compare(a.Span.From, b.Span.From) })
-	return out
+	return joinGaps(out)
 }

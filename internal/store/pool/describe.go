@@ -3,6 +3,7 @@ package pool
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"nvr/internal/media"
 )
@@ -32,6 +33,14 @@ type trackText struct {
 type gapText struct {
 	Reason media.Reason `json:"reason"`
 	Detail string       `json:"detail,omitempty"`
+	Loss   *lossText    `json:"loss,omitempty"`
+}
+
+type lossText struct {
+	Nanoseconds int64  `json:"ns,omitempty"`
+	Packets     uint32 `json:"packets,omitempty"`
+	Missing     uint32 `json:"missing,omitempty"`
+	Damaged     uint32 `json:"damaged,omitempty"`
 }
 
 // must is for values that always have a JSON form.
@@ -57,7 +66,11 @@ func TrackEntry(t *media.Track) Entry {
 
 // GapEntry describes a gap.
 func GapEntry(g media.Gap) Entry {
-	return Entry{Kind: KindGap, Stream: g.Stream.ID(), Wall: g.Span.From, WallEnd: g.Span.To, Text: must(gapText{g.Reason, g.Detail})}
+	text := gapText{Reason: g.Reason, Detail: g.Detail}
+	if l := g.Loss; l != (media.Loss{}) {
+		text.Loss = &lossText{int64(l.Time), l.Packets, l.Missing, l.Damaged}
+	}
+	return Entry{Kind: KindGap, Stream: g.Stream.ID(), Run: g.Run, Wall: g.Span.From, WallEnd: g.Span.To, Text: must(text)}
 }
 
 // DecodeStream reads a KindStream entry.
@@ -87,5 +100,9 @@ func (e *Entry) DecodeGap() (media.Gap, error) {
 	if err := json.Unmarshal(e.Text, &t); err != nil {
 		return media.Gap{}, fmt.Errorf("gap: %w", err)
 	}
-	return media.Gap{Span: media.Span{From: e.Wall, To: e.WallEnd}, Reason: t.Reason, Detail: t.Detail}, nil
+	g := media.Gap{Span: media.Span{From: e.Wall, To: e.WallEnd}, Reason: t.Reason, Detail: t.Detail, Run: e.Run}
+	if l := t.Loss; l != nil {
+		g.Loss = media.Loss{Time: time.Duration(max(0, l.Nanoseconds)), Packets: l.Packets, Missing: l.Missing, Damaged: l.Damaged}
+	}
+	return g, nil
 }
