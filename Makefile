@@ -42,6 +42,7 @@ clean:
 
 rigs:
 	go -C rigs/faults vet ./...
+	go -C rigs/faults test ./campaign
 	go -C rigs/faults build -o ../../bin/rigs/ ./faults ./campaign
 
 crash: rigs ## nothing acknowledged is lost, nothing damaged is served, after any power cut

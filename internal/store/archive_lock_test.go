@@ -86,7 +86,10 @@ func TestLockOnSeveralVolumes(t *testing.T) {
 		}
 	}
 	eventually(t, "indexed", func() bool {
-		return r.members[0].volume.Load().indexed.Load() && r.members[1].volume.Load().indexed.Load()
+		return !slices.ContainsFunc(r.members, func(m *member) bool {
+			v := m.volume.Load()
+			return !v.indexed.Load() || !v.keeper.loaded.Load()
+		})
 	})
 	kept(5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
 	list, err := r.List(context.Background(), Query{})
