@@ -189,7 +189,7 @@ func (p *program) begin(ctx context.Context) error {
 			continue
 		}
 		p.process.Tick(now)
-		if !pause(ctx, programBeat) {
+		if !sleep(ctx, programBeat) {
 			return ctx.Err()
 		}
 	}
@@ -246,7 +246,7 @@ func (p *program) Receive(ctx context.Context) error {
 		if err := p.rec.Tick(p.now); err != nil {
 			return err
 		}
-		pause(ctx, programBeat) // what came before the end of ctx is taken yet
+		sleep(ctx, programBeat) // what came before the end of ctx is taken yet
 	}
 }
 
@@ -461,16 +461,4 @@ func parseRTPMap(line string) (rtsp.Format, error) {
 		}
 	}
 	return f, nil
-}
-
-// pause waits, and reports false if ctx ended meanwhile.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
