@@ -31,7 +31,6 @@ type day struct {
 
 	stop    func()
 	archive *store.Archive
-	account int // of events, see truth
 
 	mu   sync.Mutex
 	slow bool // the disk takes slowBytes a second
