@@ -123,9 +123,10 @@ func TestGStreamerTLS(t *testing.T) {
 			server := strings.Replace(g.url, "rtsp:", "rtsps:", 1)
 			wrong := newSite(t, 2, 8, server+"/h264aac").with(t, credentials)
 			r := wrong.record(t)
-			waitFor(t, 20*time.Second, "gap", func() bool { return len(wrong.list(t, "cam1").Gaps) > 0 })
+			var gaps []listedGap
+			waitFor(t, 20*time.Second, "gap", func() bool { gaps = wrong.list(t, "cam1").Gaps; return len(gaps) > 0 })
 			r.stop(t)
-			if g := wrong.list(t, "cam1").Gaps[0]; !strings.Contains(g.Detail, fingerprint) || g.Reason != "camera_error" {
+			if g := gaps[0]; !strings.Contains(g.Detail, fingerprint) || g.Reason != "camera_error" {
 				t.Errorf("gap %+v, want the fingerprint %s in it", g, fingerprint)
 			}
 			s := newSite(t, 3, pick(8, 32), server+"/h264aac").with(t, credentials+"\ntls_fingerprint = \""+strings.ToUpper(fingerprint)+"\"")
