@@ -295,3 +295,32 @@ func (k *sink) receive(t *testing.T, s *Session) {
 		t.Fatalf("Receive: %v, with %d packets", err, k.packets)
 	}
 }
+
+// bursts is how many receiveBursts asks for.
+const bursts = 5
+
+// receiveBursts receives bursts of n video packets, numbered from 0 on, each when
+// the one before it is there: next tells the camera which. It returns how many reads
+// that took.
+func receiveBursts(t *testing.T, s *Session, next chan<- int, n int) (reads uint64) {
+	t.Helper()
+	before := s.Stats().Reads
+	round := 0
+	next <- 0
+	k := &sink{}
+	k.tick = func() error {
+		if k.packets == n*(round+1) {
+			if round++; round == bursts {
+				return errEnough
+			}
+			next <- round
+		}
+		return nil
+	}
+	k.receive(t, s)
+	close(next)
+	if !slices.Equal(k.seqs[0], seqs(0, uint16(n*bursts-1))) {
+		t.Errorf("got %v", k.seqs[0])
+	}
+	return s.Stats().Reads - before
+}

@@ -259,27 +259,8 @@ func TestPacedReading(t *testing.T) {
 		return true
 	}
 	s := c.play(Options{})
-	before := s.Stats().Reads
-	const rounds = 5
-	round := 0
-	next <- 0
-	k := &sink{}
-	k.tick = func() error {
-		if k.packets == 10*(round+1) {
-			if round++; round == rounds {
-				return errEnough
-			}
-			next <- round
-		}
-		return nil
-	}
-	k.receive(t, s)
-	close(next)
-	if !slices.Equal(k.seqs[0], seqs(0, 10*rounds-1)) {
-		t.Errorf("got %v", k.seqs[0])
-	}
-	if reads := s.Stats().Reads - before; reads > 10*rounds/2 {
-		t.Errorf("%d reads for %d bursts of 10 packets", reads, rounds)
+	if reads := receiveBursts(t, s, next, 10); reads > 10*bursts/2 {
+		t.Errorf("%d reads for %d bursts of 10 packets", reads, bursts)
 	}
 }
 

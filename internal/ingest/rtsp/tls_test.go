@@ -167,27 +167,8 @@ func TestTLSReadsInBigPieces(t *testing.T) {
 		}
 	})
 	s := c.play(Options{URL: c.secureURL("/live"), TLS: TLS{Insecure: true}})
-	before := s.Stats().Reads
-	const rounds = 5
-	round := 0
-	next <- 0
-	k := &sink{}
-	k.tick = func() error {
-		if k.packets == 100*(round+1) {
-			if round++; round == rounds {
-				return errEnough
-			}
-			next <- round
-		}
-		return nil
-	}
-	k.receive(t, s)
-	close(next)
-	if !slices.Equal(k.seqs[0], seqs(0, 100*rounds-1)) {
-		t.Errorf("got %v", k.seqs[0])
-	}
-	if reads := s.Stats().Reads - before; reads > 100*rounds/4 {
-		t.Errorf("%d reads for %d bursts of 100 records", reads, rounds)
+	if reads := receiveBursts(t, s, next, 100); reads > 100*bursts/4 {
+		t.Errorf("%d reads for %d bursts of 100 records", reads, bursts)
 	}
 }
 
